@@ -1,0 +1,103 @@
+"""The pool and the targets: where samples come from and how their fields are read."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from autosel_runtime.api.common import Model, Name, Seed, Uri
+
+Format = Literal[
+    "auto",
+    "canonical",
+    "alpaca",
+    "sharegpt",
+    "openai",
+    "prompt_completion",
+    "question_answer",
+    "mapping",
+]
+
+Template = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class FieldMapping(Model):
+    """How one record becomes one chat: text templates over the record's fields, never code."""
+
+    system: Template | None = Field(
+        None, description="Template of the system message; left out when it renders empty.",
+        examples=["You are a {role}."],
+    )
+    user: Template = Field(
+        description="Template of the user message; {field} and {field.inner} insert the record's values.",
+        examples=["{question}\n\n{choices}"],
+    )
+    assistant: Template = Field(
+        description="Template of the answer; a record whose answer renders empty is rejected.",
+        examples=["{answer}"],
+    )
+    source: Template | None = Field(
+        None, description="Template of the source name; the source's own name when left out.",
+        examples=["{dataset}"],
+    )
+
+
+class PoolSource(Model):
+    """One source of samples: a file, a folder or a glob, and the format of its records."""
+
+    name: Name = Field(description="Source name, the group of mixing operators.", examples=["gsm8k"])
+    uri: Uri = Field(
+        description="File, folder or glob; relative paths start at the document's folder. "
+        "JSONL, JSON array, Parquet and Arrow, plain or .gz or .zst.",
+        examples=["pool/gsm8k_train.jsonl.gz"],
+    )
+    format: Format = Field(
+        "auto", description="Record format; auto reads the first records and says what it found.",
+        examples=["alpaca"],
+    )
+    mapping: FieldMapping | None = Field(
+        None, description="Templates for format mapping.", examples=[{"user": "{q}", "assistant": "{a}"}]
+    )
+    limit: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="Read at most this many records, the first ones.",
+        examples=[10000],
+    )
+
+    @model_validator(mode="after")
+    def _mapping_belongs_to_its_format(self) -> "PoolSource":
+        if (self.mapping is not None) != (self.format == "mapping"):
+            raise ValueError("mapping and format: mapping go together")
+        return self
+
+
+class PoolSpec(Model):
+    """The fixed pool that every recipe selects from."""
+
+    sources: Annotated[list[PoolSource], Field(min_length=1, max_length=256)] = Field(
+        description="Sources in pool order.", examples=[[{"name": "alpaca", "uri": "alpaca.jsonl"}]]
+    )
+    max_reject_fraction: float = Field(
+        0.5, ge=0.0, le=1.0,
+        description="Stop when more than this share of all records is rejected.", examples=[0.05],
+    )
+
+    @model_validator(mode="after")
+    def _source_names_are_unique(self) -> "PoolSpec":
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError("source names must differ")
+        return self
+
+
+class Target(Model):
+    """Query samples that say what the model shall become good at; never evaluated, never trained on."""
+
+    name: Name = Field(description="Benchmark name, the key of its relevance signal.", examples=["gsm8k"])
+    uri: Uri = Field(description="File of query samples.", examples=["targets/gsm8k.jsonl"])
+    format: Format = Field("auto", description="Record format.", examples=["question_answer"])
+    mapping: FieldMapping | None = Field(
+        None, description="Templates for format mapping.", examples=[{"user": "{q}", "assistant": "{a}"}]
+    )
+    limit: int = Field(
+        256, ge=1, le=100_000, description="Use at most this many, drawn with the seed.", examples=[128]
+    )
+    seed: Seed = Field(42, description="Seed of the draw.", examples=[42])

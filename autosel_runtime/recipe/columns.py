@@ -1,0 +1,147 @@
+"""What a recipe needs to know of a pool: columns by row, no text.
+
+Notation
+    n   rows of the pool
+    k   near-duplicate pairs
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosel_runtime.errors import DataError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scalar:
+    """One per-sample number and its stored order.
+
+    ``values`` float32 [n], NaN where missing. ``ranks`` uint32 [n]: position in the stable ascending order of
+    (value, row); n where missing.
+    """
+
+    values: NDArray[np.float32]
+    ranks: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Similar rows: ``left`` < ``right``, uint32 [k]; ``similarity`` float32 [k] in 0..1.
+
+    Sorted by (right, left). ``floor`` is the least similarity for which the list is complete.
+    """
+
+    left: NDArray[np.uint32]
+    right: NDArray[np.uint32]
+    similarity: NDArray[np.float32]
+    floor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Csr:
+    """Sparse features: row r has ``indices[indptr[r]:indptr[r+1]]`` (uint32) with float32 ``values``.
+
+    A row without features is missing. ``width`` is the number of features.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+    width: int
+
+
+class Columns(Protocol):
+    """Read access to the columns of one pool; signals implement it over files, tests over arrays."""
+
+    @property
+    def rows(self) -> int:
+        """n."""
+        ...
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of the sources, in pool order."""
+        ...
+
+    @property
+    def source_codes(self) -> NDArray[np.uint16]:
+        """Index into ``source_names`` [n]."""
+        ...
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the scalars, groups, pairs and features that exist."""
+        ...
+
+    def scalar(self, name: str) -> Scalar:
+        """Return a scalar column; DataError names what exists when it is missing."""
+        ...
+
+    def groups(self, name: str) -> NDArray[np.int32]:
+        """Return group numbers [n]; rows with one number are identical in the sense of ``name``."""
+        ...
+
+    def pairs(self, name: str) -> Pairs:
+        """Return similar pairs."""
+        ...
+
+    def features(self, name: str) -> Csr:
+        """Return sparse features."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayColumns:
+    """Columns held in memory."""
+
+    rows: int
+    source_names: tuple[str, ...]
+    source_codes: NDArray[np.uint16]
+    scalars: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    group_columns: Mapping[str, NDArray[np.int32]] = field(default_factory=dict[str, NDArray[np.int32]])
+    pair_columns: Mapping[str, Pairs] = field(default_factory=dict[str, Pairs])
+    feature_columns: Mapping[str, Csr] = field(default_factory=dict[str, Csr])
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of everything held."""
+        return frozenset([*self.scalars, *self.group_columns, *self.pair_columns, *self.feature_columns])
+
+    def scalar(self, name: str) -> Scalar:
+        """Return a scalar column."""
+        return _look_up(self.scalars, name, "signal")
+
+    def groups(self, name: str) -> NDArray[np.int32]:
+        """Return group numbers."""
+        return _look_up(self.group_columns, name, "groups")
+
+    def pairs(self, name: str) -> Pairs:
+        """Return similar pairs."""
+        return _look_up(self.pair_columns, name, "pairs")
+
+    def features(self, name: str) -> Csr:
+        """Return sparse features."""
+        return _look_up(self.feature_columns, name, "features")
+
+
+def rank_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Return the stored order of ``values`` [n]: stable, ascending, missing (NaN) rows get n."""
+    n = len(values)
+    present = np.flatnonzero(~np.isnan(values))
+    order = present[np.argsort(values[present], kind="stable")]
+    ranks = np.full(n, n, dtype=np.uint32)
+    ranks[order] = np.arange(len(order), dtype=np.uint32)
+    return ranks
+
+
+def _look_up(columns: Mapping[str, T], name: str, what: str) -> T:
+    try:
+        return columns[name]
+    except KeyError:
+        known = ", ".join(sorted(columns)) or "none"
+        raise DataError(f"{what} {name!r} does not exist; there are: {known}") from None

@@ -1,0 +1,62 @@
+"""The history of a search: the only state that the next proposal depends on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from autosel_runtime.api.search import Recipe
+
+TrialState = Literal["pending", "succeeded", "failed", "invalid"]
+Origin = Literal["seed", "warmup", "edit", "random", "llm", "reseed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the search sees it.
+
+    ``score`` is the objective on the search half in 0..1 and ``stderr`` its standard error; both are None unless
+    the state is succeeded. ``phase`` counts reseeds before it was proposed; ``parent`` is the ordinal of the trial
+    whose recipe was edited. ``state_vector`` is that of the realised subset.
+    """
+
+    ordinal: int
+    recipe: Recipe
+    recipe_digest: str
+    subset_digest: str
+    size: int
+    state_vector: Mapping[str, float]
+    origin: Origin
+    phase: int
+    parent: int | None
+    state: TrialState
+    score: float | None
+    stderr: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A recipe to try next and why. ``mean`` and ``deviation`` are the surrogate's prediction, None while it
+    knows nothing."""
+
+    ordinal: int
+    recipe: Recipe
+    recipe_digest: str
+    subset_digest: str
+    size: int
+    state_vector: Mapping[str, float]
+    origin: Origin
+    phase: int
+    parent: int | None
+    mean: float | None
+    deviation: float | None
+    rationale: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Realised:
+    """What materialising a candidate tells before any training."""
+
+    subset_digest: str
+    size: int
+    retain: float
+    state_vector: Mapping[str, float]
