@@ -34,6 +34,11 @@ class Pairs:
     """Similar rows: ``left`` < ``right``, uint32 [k]; ``similarity`` float32 [k] in 0..1.
 
     Sorted by (right, left). ``floor`` is the least similarity for which the list is complete.
+
+    Equal rows (similarity 1) would make k² pairs, so they form a star: each is paired only with the first of
+    them, in pool order, and all other pairs join first rows. Hence i and j are similar exactly if
+    ``first_equal`` gives them one row or two rows that are paired; a mask may lack the first row itself, so
+    whoever asks whether two rows are similar asks it of their first rows.
     """
 
     left: NDArray[np.uint32]
@@ -137,6 +142,14 @@ def rank_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     ranks = np.full(n, n, dtype=np.uint32)
     ranks[order] = np.arange(len(order), dtype=np.uint32)
     return ranks
+
+
+def first_equal(pairs: Pairs, rows: int) -> NDArray[np.uint32]:
+    """Return for each row [n] the first row that equals it (similarity 1), itself if none comes before."""
+    first = np.arange(rows, dtype=np.uint32)
+    equal = pairs.similarity == 1.0
+    first[pairs.right[equal]] = pairs.left[equal]
+    return first
 
 
 def _look_up(columns: Mapping[str, T], name: str, what: str) -> T:
