@@ -1,0 +1,35 @@
+# Every target works in .venv, which is made from the lock file when it is missing or older.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: quickstart test lint bench lock clean
+
+quickstart: .venv/installed  ## a real search on this machine, in minutes; report under runs/quickstart
+	$(BIN)/autosel run examples/quickstart/search.yaml --out runs/quickstart
+
+test: .venv/installed lint  ## lint, types, layers and all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: .venv/installed  ## the benchmarks that need no accelerator
+	$(BIN)/python benchmarks/materialize.py --rows 90000
+	$(BIN)/python benchmarks/pool.py --rows 90000
+
+# The lock constrains versions; torch takes the build that fits the machine (CPU or CUDA).
+.venv/installed: pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	touch $@
+
+lock: .venv/installed  ## write the versions of this environment into the lock
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > requirements.lock
+
+clean:
+	rm -rf .venv runs

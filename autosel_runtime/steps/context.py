@@ -1,0 +1,82 @@
+"""What every step works with: its document, the store, scratch space."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
+from autosel_runtime.errors import DataError, NoInputError
+from autosel_runtime.steps.document import StepDocument
+from autosel_runtime.store.open import open_store
+from autosel_runtime.store.port import Store
+from autosel_runtime.store.publish import Marker, fetch, find
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext:
+    """Access to inputs and outputs of one step."""
+
+    document: StepDocument
+    store: Store
+    work: Path
+
+    @property
+    def spec(self) -> RecipeSearchSpec:
+        """The search's specification."""
+        return self.document.search
+
+    @property
+    def base(self) -> Path:
+        """Folder that relative paths start at."""
+        return self.document.base_path
+
+    def input(self, name: str) -> Any:
+        """Return an input by name; a missing one is a fault of whoever wrote the document."""
+        try:
+            return self.document.inputs[name]
+        except KeyError:
+            raise DataError(f"step {self.document.name}: input {name!r} is missing") from None
+
+    def marker(self, prefix: str) -> Marker:
+        """Return the marker of a finished artifact."""
+        marker = find(self.store, prefix)
+        if marker is None:
+            raise NoInputError(f"{self.store.uri}/{prefix} is not finished: it has no marker")
+        return marker
+
+    def fetch(self, prefix: str, names: list[str] | None = None) -> Path:
+        """Return a local folder with the files of a finished artifact, verified."""
+        folder = self.work / "inputs" / prefix
+        return fetch(self.store, self.marker(prefix), folder, names)
+
+    def resolve(self, uri: str) -> Path:
+        """Return the local path of a URI of the specification; relative ones start at the base."""
+        return self.base / Path(uri.removeprefix("file://")).expanduser()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOutput:
+    """Files to publish and the summary that the controller sees (at most 4 KiB of JSON)."""
+
+    files: Mapping[str, Path | bytes]
+    summary: Mapping[str, Any]
+
+
+def open_context(document: StepDocument) -> StepContext:
+    """Open the store and the scratch folder of a step."""
+    work = Path(document.work) / document.output
+    work.mkdir(parents=True, exist_ok=True)
+    store = open_store(
+        document.search.storage,
+        base=document.base_path,
+        default=Path(document.default_store),
+        environ=os.environ,
+    )
+    return StepContext(document=document, store=store, work=work)
+
+
+def files_of(folder: Path) -> dict[str, Path | bytes]:
+    """Return all files below ``folder`` by relative name, for publishing."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -1,0 +1,74 @@
+"""prepare: read and check every input of the search once, build the pool, fix all digests.
+
+What is wrong with the pool, the model, the targets or the tasks is found here, before any accelerator is used.
+"""
+
+import time
+from typing import Any
+
+from autosel_runtime.digest import digest, short
+from autosel_runtime.evaluate.task import load_tasks, tasks_digest
+from autosel_runtime.pool.build import build_pool
+from autosel_runtime.pool.pool import load_queries
+from autosel_runtime.signals.model_digest import model_digest
+from autosel_runtime.steps.context import StepContext, StepOutput, files_of
+from autosel_runtime.store.publish import find, publish
+
+MAX_SOURCES_IN_SUMMARY = 16
+
+
+def prepare(context: StepContext) -> StepOutput:
+    """Build the pool and return the digests that every later step is named after."""
+    started = time.monotonic()
+    spec, base = context.spec, context.base
+    models = {uri: model_digest(context.resolve(uri)) for uri in _model_uris(context)}
+    tasks = tasks_digest(load_tasks([*spec.evaluation.tasks, *spec.evaluation.out_of_domain], base=base))
+    targets = digest(
+        {target.name: [sample.id for sample in load_queries(target, base)] for target in spec.targets}
+    )
+    folder = context.work / "pool"
+    manifest = build_pool(spec.pool, base=base, out=folder)
+    prefix = f"pools/{short(manifest.digest, 24)}"
+    if find(context.store, prefix) is None:
+        publish(
+            context.store,
+            prefix,
+            files_of(folder),
+            step="prepare",
+            attempt=context.document.name,
+            summary={"rows": manifest.rows, "digest": manifest.digest},
+        )
+    summary: dict[str, Any] = {
+        "pool": prefix,
+        "pool_digest": manifest.digest,
+        "rows": manifest.rows,
+        "sources": _sources(manifest),
+        "model_digest": models[spec.model.uri],
+        "signal_model_digest": models[spec.signals.language_model.model or spec.model.uri],
+        "transfer_model_digests": [models[uri] for uri in spec.evaluation.transfer_models],
+        "targets_digest": targets,
+        "tasks_digest": tasks,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    return StepOutput(files={"rejects.jsonl": folder / "rejects.jsonl"}, summary=summary)
+
+
+def _model_uris(context: StepContext) -> list[str]:
+    spec = context.spec
+    uris = [spec.model.uri, *spec.evaluation.transfer_models]
+    if spec.signals.language_model.enabled and spec.signals.language_model.model:
+        uris.append(spec.signals.language_model.model)
+    return list(dict.fromkeys(uris))
+
+
+def _sources(manifest: Any) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "name": source.name,
+            "rows": source.rows,
+            "rejected": source.rejected,
+            "duplicates": source.duplicates,
+        }
+        for source in manifest.sources
+    ]
+    return sorted(rows, key=lambda row: -int(row["rows"]))[:MAX_SOURCES_IN_SUMMARY]

@@ -1,0 +1,113 @@
+"""Run one step: find a finished result or make it, publish it, leave the summary."""
+
+import errno
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from autosel_runtime.errors import AutoselError
+from autosel_runtime.steps.context import StepContext, StepOutput, open_context
+from autosel_runtime.steps.document import StepDocument, read_document
+from autosel_runtime.store.publish import Marker, find, publish
+
+RESULT_FILE_VARIABLE = "AUTOSEL_RESULT_FILE"
+MAX_REASON = 1000
+
+
+def run_document(uri: str) -> int:
+    """Run the step whose document lies at ``uri``; return the exit code. The result file tells the rest."""
+    try:
+        summary = _run(read_document(uri))
+    except AutoselError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except OSError as error:
+        traceback.print_exc()
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _fail("the disk is full" if full else f"{type(error).__name__}: {error}", 73 if full else 75)
+    except (
+        Exception
+    ) as error:  # the last line of defence: an unexpected fault ends as one sentence and a trace
+        traceback.print_exc()
+        return _fail(f"internal error: {type(error).__name__}: {error}", _exit_code_of(error))
+    _write_result({"summary": summary})
+    return 0
+
+
+def _run(document: StepDocument) -> Mapping[str, Any]:
+    context = open_context(document)
+    marker = find(context.store, document.output)
+    if marker is None:
+        output = _function(document.step)(context)
+        marker = publish(
+            context.store,
+            document.output,
+            output.files,
+            step=document.step,
+            summary=output.summary,
+            attempt=attempt_id(document),
+        )
+        shutil.rmtree(context.work, ignore_errors=True)
+    return {**marker.summary, "cached": not _is_own(marker, document)}
+
+
+def attempt_id(document: StepDocument) -> str:
+    """Return the name of this attempt's objects; unique over searches, steps and attempts."""
+    return f"{document.uid[:8]}-{document.name}-{document.attempt}-{os.getpid()}"
+
+
+def _is_own(marker: Marker, document: StepDocument) -> bool:
+    return marker.attempt.startswith(f"{document.uid[:8]}-{document.name}-")
+
+
+def _function(step: str) -> Callable[[StepContext], StepOutput]:
+    # Imported late: a step loads only what it needs, and torch takes seconds.
+    match step:
+        case "prepare":
+            from autosel_runtime.steps.prepare import prepare as function
+        case "score":
+            from autosel_runtime.steps.score import score as function
+        case "suggest":
+            from autosel_runtime.steps.suggest import suggest as function
+        case "materialize":
+            from autosel_runtime.steps.materialize import materialize as function
+        case "train":
+            from autosel_runtime.steps.train import train as function
+        case "evaluate":
+            from autosel_runtime.steps.evaluate import evaluate as function
+        case _:
+            from autosel_runtime.steps.report import report as function
+    return function
+
+
+def _exit_code_of(error: Exception) -> int:
+    # A device that fell over is worth another try on another one; a bug in the code is not.
+    return 75 if "CUDA" in str(error) or "NPU" in str(error) else 70
+
+
+def _fail(reason: str, code: int) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    _write_result({"error": reason[:MAX_REASON]})
+    return code
+
+
+def _write_result(result: Mapping[str, Any]) -> None:
+    target = os.environ.get(RESULT_FILE_VARIABLE)
+    text = orjson.dumps(result)
+    if target is None:
+        sys.stdout.buffer.write(text + b"\n")
+        return
+    path = Path(target)
+    if path.parent == Path("/dev"):  # a pod's termination message is written in place
+        path.write_bytes(text)
+        return
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(text)
+    temporary.replace(path)

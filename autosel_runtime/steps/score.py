@@ -1,0 +1,40 @@
+"""score: compute the signals of the pool, shard by shard; a new attempt goes on where the last one ended."""
+
+import time
+
+from autosel_runtime.pool.pool import load_queries
+from autosel_runtime.recipe.extension import load_extensions
+from autosel_runtime.signals.score import score_pool
+from autosel_runtime.steps.context import StepContext, StepOutput, files_of
+from autosel_runtime.steps.data import open_pool
+from autosel_runtime.steps.device import device_count
+
+
+def score(context: StepContext) -> StepOutput:
+    """Compute all signals that the search asks for."""
+    started = time.monotonic()
+    spec = context.spec
+    language_model = spec.signals.language_model
+    model = context.resolve(language_model.model or spec.model.uri) if language_model.enabled else None
+    out = context.work / "signals"
+    manifest = score_pool(
+        open_pool(context),
+        spec.signals,
+        model_dir=model,
+        chat_template=spec.model.chat_template,
+        targets={target.name: load_queries(target, context.base) for target in spec.targets},
+        out=out,
+        work=context.work / "shards",
+        extensions=load_extensions(spec.search.extensions),
+    )
+    seconds = time.monotonic() - started
+    return StepOutput(
+        files=files_of(out),
+        summary={
+            "rows": manifest["rows"],
+            "signals": sorted(manifest["names"]),
+            "fingerprint": manifest["fingerprint"],
+            "seconds": round(seconds, 2),
+            "accelerator_seconds": round(seconds * device_count(), 2) if model else 0.0,
+        },
+    )

@@ -1,0 +1,110 @@
+"""suggest: propose the next recipe from the history, or choose the final one.
+
+Candidates are materialised as masks, so what is proposed is known to be a new, non-empty subset.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from autosel_runtime.api.search import LlmEndpoint, Recipe
+from autosel_runtime.errors import AutoselError, ConfigError
+from autosel_runtime.recipe.execute import PrefixCache, execute
+from autosel_runtime.recipe.mask import subset_digest
+from autosel_runtime.search.history import Realised, TrialRecord
+from autosel_runtime.search.incumbent import incumbent
+from autosel_runtime.search.propose import propose
+from autosel_runtime.steps.catalog import catalog_of
+from autosel_runtime.steps.context import StepContext, StepOutput
+from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool
+
+
+def suggest(context: StepContext) -> StepOutput:
+    """Return one proposal for the ordinal of the inputs; ordinal 0 asks for the final choice instead."""
+    started = time.monotonic()
+    history = [_record(row) for row in context.input("history")]
+    ordinal = int(context.input("ordinal"))
+    if ordinal == 0:
+        choice = incumbent(history)
+        summary: dict[str, Any] = {"chosen": choice.chosen.ordinal, "why": choice.why}
+        return StepOutput(files={"choice.json": orjson.dumps(summary)}, summary=summary)
+
+    pool = open_pool(context)
+    columns = open_columns(context, pool)
+    catalog = catalog_of(context.spec)
+    unions = SubsetMasks(
+        context,
+        {
+            row["recipe_digest"]: row["subset"]
+            for row in context.input("history")
+            if row["subset"] is not None
+        },
+    )
+    cache, ids = PrefixCache(), pool.ids()
+
+    def materialise(recipe: Recipe, seed: int) -> Realised | str:
+        try:
+            done = execute(recipe, columns, seed=seed, catalog=catalog, unions=unions, cache=cache)
+        except AutoselError as error:
+            return str(error)
+        return Realised(
+            subset_digest=subset_digest(ids, done.mask),
+            size=done.size,
+            retain=done.size / pool.rows,
+            state_vector=done.state,
+        )
+
+    proposals, diagnostics = propose(
+        context.spec.search,
+        history,
+        count=1,
+        catalog=catalog,
+        available=columns.names,
+        rows=pool.rows,
+        materialise=materialise,
+        complete=_completion(context),
+        first_ordinal=ordinal,
+    )
+    rows = [{**asdict(proposal), "recipe": proposal.recipe.model_dump(mode="json")} for proposal in proposals]
+    return StepOutput(
+        files={
+            "proposals.json": orjson.dumps(rows, option=orjson.OPT_INDENT_2),
+            "candidates.json": orjson.dumps(
+                asdict(diagnostics),
+                option=orjson.OPT_INDENT_2,
+                default=lambda value: value.model_dump(mode="json"),
+            ),
+        },
+        summary={
+            "proposals": rows,
+            "exhausted": None if rows else diagnostics.reason,
+            "seconds": round(time.monotonic() - started, 2),
+        },
+    )
+
+
+def _record(row: Mapping[str, Any]) -> TrialRecord:
+    fields = {key: value for key, value in row.items() if key != "subset"}
+    return TrialRecord(**{**fields, "recipe": Recipe.model_validate(row["recipe"])})
+
+
+def _completion(context: StepContext) -> Callable[[str, dict[str, Any]], object] | None:
+    endpoint = context.spec.search.llm
+    if endpoint is None or context.spec.search.proposer != "llm":
+        return None
+    from autosel_runtime.llm.client import completion
+
+    return completion(endpoint, _api_key(endpoint))
+
+
+def _api_key(endpoint: LlmEndpoint) -> str | None:
+    if endpoint.api_key is None:
+        return None
+    key = os.environ.get(endpoint.api_key.key)
+    if key is None:
+        raise ConfigError(f"spec.search.llm.apiKey: environment variable {endpoint.api_key.key} is not set")
+    return key

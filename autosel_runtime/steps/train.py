@@ -1,0 +1,35 @@
+"""train: fine-tune the starting model on one subset."""
+
+import time
+
+from autosel_runtime.steps.context import StepContext, StepOutput, files_of
+from autosel_runtime.steps.device import device_count
+from autosel_runtime.train.train import train as fine_tune
+
+
+def train(context: StepContext) -> StepOutput:
+    """Train on the subset of the inputs and publish the adapter or the model."""
+    started = time.monotonic()
+    subset = context.fetch(context.input("subset"), ["train.jsonl"])
+    out = context.work / "model"
+    result = fine_tune(
+        model=context.resolve(context.input("model")),
+        samples=subset / "train.jsonl",
+        out=out,
+        spec=context.spec.training,
+        chat_template=context.spec.model.chat_template,
+    )
+    seconds = time.monotonic() - started
+    return StepOutput(
+        files=files_of(out),
+        summary={
+            "seconds": round(seconds, 2),
+            "tokens": result.tokens,
+            "steps": result.steps,
+            "samples": result.samples,
+            "final_loss": round(result.final_loss, 6),
+            "tokens_per_second": round(result.tokens_per_second, 1),
+            "device": result.device,
+            "accelerator_seconds": round(seconds * device_count(), 2),
+        },
+    )

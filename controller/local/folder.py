@@ -1,0 +1,84 @@
+"""The run folder: everything a search on one machine leaves behind, and all it needs to go on.
+
+lock                           held while a run uses the folder
+search.json                    the accepted search, its uid and its start
+status.json                    the state, rewritten when it changes
+trials/NAME.json               one file a trial, written before any of its steps
+steps/NAME/ATTEMPT/            document.json, log.txt, progress.json, result.json, outcome.json
+store/                         the object store, unless the search names another one
+report.html, report.json       the newest report
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from autosel_runtime.api.search import Recipe
+from autosel_runtime.errors import DataError, OutputError
+from controller.reconcile.model import Trial
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold the run folder; a second run into the same folder is refused with a sentence."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / "lock").open("a+")
+    except OSError as error:
+        raise OutputError(f"the run folder {folder} cannot be written: {error.strerror}") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.seek(0)
+            owner = stream.read().strip() or "unknown"
+            raise OutputError(f"{folder} is in use by another run (process {owner})") from None
+        stream.seek(0)
+        stream.truncate()
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of the run folder; a damaged one is named."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def save_trial(folder: Path, trial: Trial) -> None:
+    """Write a trial, the durable intent."""
+    write_json(
+        folder / "trials" / f"{trial.name}.json", {**asdict(trial), "recipe": trial.recipe.model_dump()}
+    )
+
+
+def load_trials(folder: Path) -> tuple[Trial, ...]:
+    """Read all trials of the folder, in order of name."""
+    return tuple(_trial(read_json(path)) for path in sorted((folder / "trials").glob("*.json")))
+
+
+def _trial(content: Mapping[str, Any]) -> Trial:
+    return Trial(**{**content, "recipe": Recipe.model_validate(content["recipe"])})

@@ -1,0 +1,243 @@
+"""The end of a search: choose the recipe, score it and the baselines on the report half, write the report.
+
+The report half is read here and nowhere else, for the chosen recipe and the baselines only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autosel_runtime.api.search import Recipe, RecipeStep
+from autosel_runtime.digest import digest
+from controller.reconcile import keys
+from controller.reconcile.history import records
+from controller.reconcile.model import StepRequest, StepResult, Trial
+from controller.reconcile.names import baseline_name, step_name
+from controller.reconcile.trials import ChainView, Link, Prepared, TrialView, evaluation_link, view_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish:
+    """What the end of the search needs now. ``done`` carries the report's summary once it is written."""
+
+    create: tuple[Trial, ...] = ()
+    start: tuple[StepRequest, ...] = ()
+    waits: tuple[float, ...] = ()
+    chosen: int | None = None
+    done: StepResult | None = None
+    failed: str | None = None
+    message: str = ""
+
+
+def finish(
+    search_views: Sequence[TrialView], baseline_views: Sequence[TrialView], prepared: Prepared
+) -> Finish:
+    """Return the next actions of the end of a search whose trials are all terminal."""
+    scored = sum(view.phase == "succeeded" for view in search_views)
+    choose = view_step(_choose_link(search_views, prepared), f"choose-{scored:05d}", prepared)
+    if not choose.summaries:
+        return _step_only(choose, "choosing the recipe")
+    chosen = int(choose.summaries[0]["chosen"])
+    winner = next(view for view in search_views if view.trial.ordinal == chosen)
+
+    create = _random_baseline(winner, baseline_views, prepared)
+    open_baselines = [view for view in baseline_views if not view.terminal]
+    if create or open_baselines:
+        return Finish(create=create, chosen=chosen, message="running the baselines")
+
+    rows = [
+        winner,
+        *(view for view in baseline_views if view.phase == "succeeded" and _belongs(view, winner)),
+    ]
+    start: list[StepRequest] = []
+    waits: list[float] = []
+    running = False
+    failed: str | None = None
+    for owner, link in _final_links(rows, prepared):
+        chain = view_step(link, owner, prepared)
+        running = running or chain.running
+        failed = failed or (chain.failed.reason if chain.failed else None)
+        start += [chain.next] if chain.next else []
+        waits += [chain.wait] if chain.wait is not None else []
+    if failed:
+        return Finish(chosen=chosen, failed=failed)
+    if start or waits or running:
+        return Finish(
+            chosen=chosen, start=tuple(start), waits=tuple(waits), message="scoring the report half"
+        )
+
+    link = _report_link(search_views, baseline_views, winner, rows, prepared)
+    owner = f"report-{link.output.rsplit('/', 1)[-1]}"
+    report = view_step(link, owner, prepared)
+    if not report.summaries:
+        return _step_only(report, "writing the report", chosen)
+    return Finish(chosen=chosen, done=prepared.steps[step_name(owner, link.suffix)])
+
+
+def _choose_link(views: Sequence[TrialView], prepared: Prepared) -> Link:
+    history = records(views, seen_until=len(views))
+    inputs = {"history": history, "ordinal": 0}
+    output = keys.prefix(
+        "suggestions",
+        {"signals": prepared.signals, "search": prepared.spec.search.model_dump(mode="json"), **inputs},
+    )
+    return Link(
+        step="suggest",
+        suffix="suggest",
+        output=output,
+        inputs={"pool": prepared.pool, "signals": prepared.signals, **inputs},
+    )
+
+
+def _random_baseline(
+    winner: TrialView, baselines: Sequence[TrialView], prepared: Prepared
+) -> tuple[Trial, ...]:
+    size = winner.size
+    if not prepared.spec.baselines.random_subset or size is None:
+        return ()
+    name = baseline_name("random_subset", size)
+    if any(view.trial.name == name for view in baselines):
+        return ()
+    step = RecipeStep(operator="random_subset", params={"size": size, "strategy": "proportional"})
+    recipe = Recipe(steps=[step])
+    return (
+        Trial(
+            name=name,
+            role="random_subset",
+            recipe=recipe,
+            recipe_digest=digest(recipe.model_dump(mode="json")),
+        ),
+    )
+
+
+def _belongs(view: TrialView, winner: TrialView) -> bool:
+    # A raised budget can change the winner's size; the random subset of an earlier winner is then no baseline.
+    return view.trial.role != "random_subset" or view.size == winner.size
+
+
+def _final_links(rows: Sequence[TrialView], prepared: Prepared) -> list[tuple[str, Link]]:
+    links: list[tuple[str, Link]] = []
+    for view in rows:
+        owner = view.trial.name
+        links.append(
+            (
+                owner,
+                evaluation_link(
+                    prepared, model=view.model, group="objective", half="report", suffix="evaluate-report"
+                ),
+            )
+        )
+        if prepared.spec.evaluation.out_of_domain:
+            links.append(
+                (
+                    owner,
+                    evaluation_link(
+                        prepared, model=view.model, group="out_of_domain", half="all", suffix="evaluate-ood"
+                    ),
+                )
+            )
+        links += _transfer_links(view, prepared)
+    return links
+
+
+def _transfer_links(view: TrialView, prepared: Prepared) -> list[tuple[str, Link]]:
+    links: list[tuple[str, Link]] = []
+    digests = prepared.account.get("transfer_model_digests", [])
+    for index, uri in enumerate(prepared.spec.evaluation.transfer_models):
+        tuned: str | None = None
+        if view.subset is not None and view.subset_digest is not None:
+            tuned = keys.model_prefix(prepared.spec, prepared.account, view.subset_digest, digests[index])
+            train = Link(
+                step="train",
+                suffix=f"train-transfer-{index}",
+                output=tuned,
+                inputs={"subset": view.subset, "model": uri},
+            )
+            links.append((view.trial.name, train))
+            if not view_step(train, view.trial.name, prepared).summaries:
+                continue
+        links.append(
+            (
+                view.trial.name,
+                evaluation_link(
+                    prepared,
+                    model=tuned,
+                    group="objective",
+                    half="report",
+                    suffix=f"evaluate-transfer-{index}",
+                    base_model=uri,
+                    base_digest=digests[index],
+                ),
+            )
+        )
+    return links
+
+
+def _report_link(
+    search_views: Sequence[TrialView],
+    baseline_views: Sequence[TrialView],
+    winner: TrialView,
+    rows: Sequence[TrialView],
+    prepared: Prepared,
+) -> Link:
+    inputs: dict[str, Any] = {
+        "pool": prepared.pool,
+        "signals": prepared.signals,
+        "chosen": winner.trial.ordinal,
+        "trials": [trial_row(view, prepared.steps) for view in [*baseline_views, *search_views]],
+        "finals": {view.trial.name: _final_prefixes(view, prepared) for view in rows},
+    }
+    return Link(step="report", suffix="report", inputs=inputs, output=keys.prefix("reports", inputs))
+
+
+def _final_prefixes(view: TrialView, prepared: Prepared) -> dict[str, str]:
+    return {
+        link.suffix: link.output for owner, link in _final_links([view], prepared) if link.step == "evaluate"
+    }
+
+
+def trial_row(view: TrialView, steps: Any) -> dict[str, Any]:
+    """Return all that the report shows of one trial."""
+    trial = view.trial
+    costs = {
+        name.split(".", 1)[1]: {
+            key: result.summary[key]
+            for key in ("seconds", "tokens", "accelerator_seconds", "cached")
+            if key in result.summary
+        }
+        for name, result in sorted(steps.items())
+        if name.split(".", 1)[0] == trial.name and result.state == "succeeded"
+    }
+    return {
+        "name": trial.name,
+        "ordinal": trial.ordinal,
+        "role": trial.role,
+        "state": view.phase,
+        "origin": trial.origin,
+        "phase": trial.phase,
+        "parent": trial.parent,
+        "recipe": trial.recipe.model_dump(mode="json"),
+        "recipe_digest": trial.recipe_digest,
+        "subset_digest": view.subset_digest or trial.subset_digest,
+        "size": view.size or trial.size,
+        "state_vector": dict(trial.state_vector),
+        "score": view.score,
+        "stderr": view.stderr,
+        "tasks": dict(view.tasks),
+        "mean": trial.mean,
+        "deviation": trial.deviation,
+        "message": view.message or trial.rationale,
+        "subset": view.subset,
+        "model": view.model,
+        "steps": costs,
+    }
+
+
+def _step_only(chain: ChainView, message: str, chosen: int | None = None) -> Finish:
+    return Finish(
+        chosen=chosen,
+        start=(chain.next,) if chain.next else (),
+        waits=(chain.wait,) if chain.wait is not None else (),
+        failed=chain.failed.reason if chain.failed else None,
+        message=message,
+    )

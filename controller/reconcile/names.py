@@ -1,0 +1,22 @@
+"""Deterministic names: the same trial or step has one name, whoever computes it and however often."""
+
+
+def trial_name(ordinal: int) -> str:
+    """Return the name of the search's trial number ``ordinal`` (from 1): ``t00001``."""
+    return f"t{ordinal:05d}"
+
+
+def baseline_name(role: str, size: int | None = None) -> str:
+    """Return the name of a baseline; the random subset's carries its size, since it follows the chosen recipe."""
+    name = role.replace("_", "-")
+    return name if size is None else f"{name}-{size}"
+
+
+def step_name(owner: str, step: str) -> str:
+    """Return the name of a trial's step: ``t00001.train``."""
+    return f"{owner}.{step}"
+
+
+def suggest_name(ordinal: int) -> str:
+    """Return the name of the step that proposes trial ``ordinal``."""
+    return f"suggest-{ordinal:05d}"

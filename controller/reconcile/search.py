@@ -1,0 +1,256 @@
+"""Reconcile: from what is to what to do next. Pure, idempotent, the same on one machine and in a cluster."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autosel_runtime.api.search import Recipe
+from autosel_runtime.digest import digest
+from controller.reconcile import keys
+from controller.reconcile.budget import Usage, exhausted, too_many_failures, usage
+from controller.reconcile.finish import Finish, finish
+from controller.reconcile.history import records
+from controller.reconcile.model import Observed, Plan, StepRequest, Trial
+from controller.reconcile.names import baseline_name, suggest_name, trial_name
+from controller.reconcile.status import Outlook, search_state
+from controller.reconcile.trials import Link, Prepared, TrialView, view_step, view_trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """Actions collected on the way to a plan."""
+
+    create: tuple[Trial, ...] = ()
+    start: tuple[StepRequest, ...] = ()
+    waits: tuple[float, ...] = ()
+    outlook: Outlook
+
+
+def reconcile(observed: Observed, now: float) -> Plan:
+    """Return what to do next. ``now`` is the shell's clock in seconds since the epoch.
+
+    Doing the plan and calling again with what then is gives the next plan; calling again without doing it gives the
+    same plan. Nothing is remembered between calls.
+    """
+    prepared, draft = _set_up(observed, now)
+    views: list[TrialView] = []
+    baselines: list[TrialView] = []
+    if prepared is not None:
+        views = _search_views(observed, prepared)
+        baselines = [view_trial(trial, prepared, {}) for trial in observed.trials if trial.role != "search"]
+        draft = _run(observed, prepared, views, baselines, now)
+    used = usage(views, observed.steps)
+    start, stop = draft.start, ()
+    if observed.search.spec.suspend:
+        start = ()
+        if observed.search.spec.suspend_policy == "Stop":
+            stop = tuple(sorted(name for name, step in observed.steps.items() if step.state == "running"))
+    state = search_state(observed, views, baselines, used, draft.outlook)
+    create = () if observed.search.spec.suspend else draft.create
+    wait = min(draft.waits) if draft.waits and not observed.search.spec.suspend else None
+    return Plan(create=create, start=start, stop=stop, state=state, requeue_after=wait)
+
+
+def _set_up(observed: Observed, now: float) -> tuple[Prepared | None, _Draft]:
+    """Run prepare, then score; return what the trials stand on once both are done."""
+    spec = observed.search.spec
+    bare = Prepared(spec=spec, account={}, pool="", signals="", steps=observed.steps, now=now)
+    prepare = view_step(
+        Link(step="prepare", suffix="prepare", inputs={}, output=keys.prepare_prefix(observed.uid)),
+        "setup",
+        bare,
+    )
+    if not prepare.summaries:
+        return None, _Draft(
+            start=(prepare.next,) if prepare.next else (),
+            waits=(prepare.wait,) if prepare.wait else (),
+            outlook=Outlook(
+                stage="preparing the pool", failed=prepare.failed.reason if prepare.failed else None
+            ),
+        )
+    account = prepare.summaries[0]
+    pool, signals = str(account["pool"]), keys.signals_prefix(spec, account)
+    score = view_step(
+        Link(step="score", suffix="score", inputs={"pool": pool, "prepare": account}, output=signals),
+        "setup",
+        bare,
+    )
+    if not score.summaries:
+        return None, _Draft(
+            start=(score.next,) if score.next else (),
+            waits=(score.wait,) if score.wait else (),
+            outlook=Outlook(stage="computing signals", failed=score.failed.reason if score.failed else None),
+        )
+    return replace(bare, account=account, pool=pool, signals=signals), _Draft(
+        outlook=Outlook(stage="searching")
+    )
+
+
+def _search_views(observed: Observed, prepared: Prepared) -> list[TrialView]:
+    """View the search's trials in order; a trial whose subset an earlier one has takes over that one's outcome."""
+    views: list[TrialView] = []
+    subsets: dict[str, str] = {}
+    by_subset: dict[str, TrialView] = {}
+    trials = sorted((t for t in observed.trials if t.role == "search"), key=lambda t: t.ordinal or 0)
+    for trial in trials:
+        twin = by_subset.get(trial.subset_digest or "")
+        view = _reuse(trial, twin) if twin else view_trial(trial, prepared, subsets_of(trial.recipe, subsets))
+        views.append(view)
+        if view.subset is not None:
+            subsets[trial.recipe_digest] = view.subset
+        if trial.subset_digest and twin is None:
+            by_subset[trial.subset_digest] = view
+    return views
+
+
+def subsets_of(recipe: Recipe, subsets: Mapping[str, str]) -> dict[str, str]:
+    """Return the prefixes of the subsets that a recipe's unions refer to."""
+    wanted = {str(step.params.get("trial")) for step in recipe.steps if step.operator == "union"}
+    return {name: prefix for name, prefix in subsets.items() if name in wanted}
+
+
+def _reuse(trial: Trial, twin: TrialView) -> TrialView:
+    phase = "reused" if twin.phase == "succeeded" else twin.phase
+    return replace(
+        twin, trial=trial, phase=phase, next=None, wait=None, message=f"same subset as {twin.trial.name}"
+    )
+
+
+def _run(
+    observed: Observed,
+    prepared: Prepared,
+    views: Sequence[TrialView],
+    baselines: Sequence[TrialView],
+    now: float,
+) -> _Draft:
+    spec = observed.search.spec
+    used = usage(views, observed.steps)
+    failures = too_many_failures(spec, used)
+    create = list(_early_baselines(observed))
+    start, waits = _trial_steps([*views, *baselines], spec.parallelism)
+    if failures:
+        return _Draft(
+            start=tuple(start) if used.active else (),
+            waits=tuple(waits),
+            outlook=Outlook(stage="searching", failed=_failure_sentence(failures, views)),
+        )
+
+    stop_reason = exhausted(spec, used, seconds=now - observed.started_at)
+    suggestion = None if stop_reason else _suggest(observed, prepared, views, used)
+    if suggestion is not None:
+        create += suggestion.create
+        start += suggestion.start
+        waits += suggestion.waits
+        if suggestion.outlook.failed:
+            return replace(suggestion, create=tuple(create), start=tuple(start))
+        stop_reason = suggestion.outlook.stop_reason
+    if stop_reason is None or used.active or create:
+        return _Draft(
+            create=tuple(create),
+            start=tuple(start),
+            waits=tuple(waits),
+            outlook=Outlook(stage="searching", stop_reason=stop_reason),
+        )
+    if used.evaluations == 0:
+        return _Draft(outlook=Outlook(stage="searching", failed=f"no trial succeeded ({stop_reason})"))
+    return _finishing(finish(views, baselines, prepared), start, waits, stop_reason)
+
+
+def _finishing(end: Finish, start: list[StepRequest], waits: list[float], stop_reason: str) -> _Draft:
+    outlook = Outlook(
+        stage=end.message,
+        stop_reason=stop_reason,
+        chosen=end.chosen,
+        failed=end.failed,
+        report=end.done.summary if end.done else None,
+    )
+    return _Draft(create=end.create, start=(*start, *end.start), waits=(*waits, *end.waits), outlook=outlook)
+
+
+def _early_baselines(observed: Observed) -> list[Trial]:
+    have = {trial.name for trial in observed.trials}
+    wanted = observed.search.spec.baselines
+    empty = Recipe(steps=[])
+    both = [("untuned", wanted.untuned), ("full_pool", wanted.full_pool)]
+    return [
+        Trial(
+            name=baseline_name(role),
+            role=role,
+            recipe=empty,
+            recipe_digest=digest(empty.model_dump(mode="json")),
+        )
+        for role, on in both
+        if on and baseline_name(role) not in have
+    ]
+
+
+def _trial_steps(views: Sequence[TrialView], parallelism: int) -> tuple[list[StepRequest], list[float]]:
+    """Start the next step of the trials that hold a slot; trials that have begun keep theirs."""
+    open_views = [view for view in views if not view.terminal and not view.message.startswith("same subset")]
+    held = sorted(open_views, key=lambda view: not view.started)[:parallelism]
+    return ([view.next for view in held if view.next], [view.wait for view in held if view.wait is not None])
+
+
+def _suggest(
+    observed: Observed, prepared: Prepared, views: Sequence[TrialView], used: Usage
+) -> _Draft | None:
+    """Ask for the next trial, or turn the answer into one.
+
+    Trial k is proposed from the outcomes of trials up to k - parallelism, with the later ones pending, so the
+    proposals do not depend on which of them finishes first.
+    """
+    spec = observed.search.spec
+    ordinal = len(views) + 1
+    seen_until = max(0, ordinal - spec.parallelism)
+    if used.active >= spec.parallelism or any(not view.terminal for view in views[:seen_until]):
+        return None
+    inputs: dict[str, Any] = {"history": records(views, seen_until=seen_until), "ordinal": ordinal}
+    output = keys.prefix(
+        "suggestions", {"signals": prepared.signals, "search": spec.search.model_dump(mode="json"), **inputs}
+    )
+    chain = view_step(
+        Link(
+            step="suggest",
+            suffix="suggest",
+            output=output,
+            inputs={"pool": prepared.pool, "signals": prepared.signals, **inputs},
+        ),
+        suggest_name(ordinal),
+        prepared,
+    )
+    if chain.failed:
+        return _Draft(outlook=Outlook(stage="searching", failed=chain.failed.reason))
+    if not chain.summaries:
+        return _Draft(
+            start=(chain.next,) if chain.next else (),
+            waits=(chain.wait,) if chain.wait else (),
+            outlook=Outlook(stage="searching"),
+        )
+    proposals = chain.summaries[0]["proposals"]
+    if not proposals:
+        return _Draft(outlook=Outlook(stage="searching", stop_reason=str(chain.summaries[0]["exhausted"])))
+    return _Draft(create=(_trial(proposals[0], ordinal),), outlook=Outlook(stage="searching"))
+
+
+def _trial(proposal: Mapping[str, Any], ordinal: int) -> Trial:
+    return Trial(
+        name=trial_name(ordinal),
+        role="search",
+        ordinal=ordinal,
+        recipe=Recipe.model_validate(proposal["recipe"]),
+        recipe_digest=proposal["recipe_digest"],
+        subset_digest=proposal["subset_digest"],
+        size=proposal["size"],
+        state_vector=proposal["state_vector"],
+        origin=proposal["origin"],
+        phase=proposal["phase"],
+        parent=proposal["parent"],
+        mean=proposal["mean"],
+        deviation=proposal["deviation"],
+        rationale=proposal["rationale"],
+    )
+
+
+def _failure_sentence(failures: str, views: Sequence[TrialView]) -> str:
+    last = next((view.message for view in reversed(views) if view.phase in ("failed", "invalid")), "")
+    return f"{failures}; the last one: {last}"

@@ -1,0 +1,227 @@
+"""One trial: which of its steps has what outcome, and which step comes next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
+from autosel_runtime.api.resources import StepName
+from controller.reconcile import keys
+from controller.reconcile.model import StepRequest, StepResult, Trial, TrialPhase
+from controller.reconcile.names import step_name
+from controller.reconcile.retry import INVALID_INPUT, verdict, wait_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What the trials stand on: the accounts of the prepare and score steps."""
+
+    spec: RecipeSearchSpec
+    account: Mapping[str, Any]
+    pool: str
+    signals: str
+    steps: Mapping[str, StepResult]
+    now: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialView:
+    """A trial and how far it is. ``next`` is the step to start now; ``wait`` the seconds until a retry is due."""
+
+    trial: Trial
+    phase: TrialPhase
+    started: bool
+    score: float | None = None
+    stderr: float | None = None
+    tasks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    subset: str | None = None
+    subset_digest: str | None = None
+    size: int | None = None
+    model: str | None = None
+    next: StepRequest | None = None
+    wait: float | None = None
+    message: str = ""
+
+    @property
+    def terminal(self) -> bool:
+        """Nothing more will be done for the search half."""
+        return self.phase not in ("pending", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One step of a trial's chain: what to run and where its result goes."""
+
+    step: StepName
+    suffix: str
+    inputs: Mapping[str, Any]
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainView:
+    """How far a chain of steps is: the summaries of the finished ones, then what the first unfinished needs."""
+
+    summaries: tuple[Mapping[str, Any], ...]
+    started: bool
+    running: bool = False
+    failed: StepResult | None = None
+    next: StepRequest | None = None
+    wait: float | None = None
+
+
+def view_step(link: Link, owner: str, prepared: Prepared) -> ChainView:
+    """Judge one step of ``owner``: finished, running, to be started, to be waited for, or failed."""
+    name = step_name(owner, link.suffix)
+    result = prepared.steps.get(name)
+    policy = prepared.spec.failure_policy
+    kind = verdict(result, policy, prepared.now)
+    started = result is not None
+    if kind == "succeeded" and result is not None:
+        return ChainView(summaries=(result.summary,), started=True)
+    if kind == "running":
+        return ChainView(summaries=(), started=True, running=True)
+    if kind == "failed":
+        return ChainView(summaries=(), started=True, failed=result)
+    if kind == "waiting" and result is not None:
+        return ChainView(summaries=(), started=True, wait=wait_seconds(result, prepared.now))
+    request = StepRequest(
+        name=name,
+        step=link.step,
+        attempt=result.attempt + 1 if result else 1,
+        inputs=link.inputs,
+        output=link.output,
+        trial=owner,
+    )
+    return ChainView(summaries=(), started=started, next=request)
+
+
+def view_trial(trial: Trial, prepared: Prepared, unions: Mapping[str, str]) -> TrialView:
+    """Walk the chain materialize, train, evaluate of one trial as far as outcomes exist.
+
+    ``unions`` maps the recipe digests of earlier trials to the prefixes of their subsets.
+    """
+    spec, account = prepared.spec, prepared.account
+    if trial.role == "untuned":
+        return _view_evaluation(trial, prepared, model=None, subset=None, size=None, digest=None)
+
+    subset = keys.subset_prefix(prepared.signals, trial.recipe, spec.search.seed, unions)
+    materialize = view_step(
+        Link(
+            step="materialize",
+            suffix="materialize",
+            output=subset,
+            inputs={
+                "pool": prepared.pool,
+                "signals": prepared.signals,
+                "unions": dict(unions),
+                "recipe": trial.recipe.model_dump(mode="json"),
+                "subset_digest": trial.subset_digest,
+            },
+        ),
+        trial.name,
+        prepared,
+    )
+    if not materialize.summaries:
+        return _unfinished(trial, materialize)
+    realised = materialize.summaries[0]
+    subset_digest, size = str(realised["subset_digest"]), int(realised["size"])
+
+    model = keys.model_prefix(spec, account, subset_digest, str(account["model_digest"]))
+    train = view_step(
+        Link(step="train", suffix="train", output=model, inputs={"subset": subset, "model": spec.model.uri}),
+        trial.name,
+        prepared,
+    )
+    if not train.summaries:
+        return _unfinished(trial, train, subset=subset, subset_digest=subset_digest, size=size)
+    return _view_evaluation(trial, prepared, model=model, subset=subset, size=size, digest=subset_digest)
+
+
+def _view_evaluation(
+    trial: Trial,
+    prepared: Prepared,
+    *,
+    model: str | None,
+    subset: str | None,
+    size: int | None,
+    digest: str | None,
+) -> TrialView:
+    evaluate = view_step(
+        evaluation_link(prepared, model=model, group="objective", half="search", suffix="evaluate"),
+        trial.name,
+        prepared,
+    )
+    if not evaluate.summaries:
+        return _unfinished(trial, evaluate, subset=subset, subset_digest=digest, size=size, model=model)
+    summary = evaluate.summaries[0]
+    return TrialView(
+        trial=trial,
+        phase="succeeded",
+        started=True,
+        score=float(summary["objective"]["mean"]),
+        stderr=float(summary["objective"]["stderr"]),
+        tasks=summary["tasks"],
+        subset=subset,
+        subset_digest=digest,
+        size=size,
+        model=model,
+    )
+
+
+def evaluation_link(
+    prepared: Prepared,
+    *,
+    model: str | None,
+    group: str,
+    half: str,
+    suffix: str,
+    base_model: str | None = None,
+    base_digest: str | None = None,
+) -> Link:
+    """Return the evaluate step of a tuned model (its prefix) or, without one, of the starting weights.
+
+    ``base_model`` and ``base_digest`` replace the search's own model, for transfer.
+    """
+    identity = model or base_digest or str(prepared.account["model_digest"])
+    return Link(
+        step="evaluate",
+        suffix=suffix,
+        inputs={
+            "model": model,
+            "base_model": base_model or prepared.spec.model.uri,
+            "group": group,
+            "half": half,
+        },
+        output=keys.evaluation_prefix(
+            prepared.spec, prepared.account, model=identity, group=group, half=half
+        ),
+    )
+
+
+def _unfinished(
+    trial: Trial,
+    chain: ChainView,
+    *,
+    subset: str | None = None,
+    subset_digest: str | None = None,
+    size: int | None = None,
+    model: str | None = None,
+) -> TrialView:
+    phase: TrialPhase = "running" if chain.started or subset else "pending"
+    message = ""
+    if chain.failed is not None:
+        phase = "invalid" if chain.failed.exit_code == INVALID_INPUT else "failed"
+        message = chain.failed.reason
+    return TrialView(
+        trial=trial,
+        phase=phase,
+        started=chain.started or subset is not None,
+        subset=subset,
+        subset_digest=subset_digest,
+        size=size,
+        model=model,
+        next=chain.next,
+        wait=chain.wait,
+        message=message,
+    )
