@@ -1,0 +1,169 @@
+"""Model folders: find, identify and load a language model, its tokenizer and its adapter.
+
+Training, signals and evaluation load models here, so that a missing folder or a wrong adapter is the same one
+sentence everywhere. torch, transformers and peft are imported when a function needs them.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from autosel_runtime.digest import digest, digest_file
+from autosel_runtime.errors import ConfigError, NoInputError, UnavailableError
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+# Files that decide what a model computes and how it reads text.
+_MODEL_FILES = (".safetensors", ".json", ".bin", ".jinja", ".model", ".txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Where tensors live: ``name`` for torch (``cuda``, ``npu``, ``cpu``), ``accelerator`` false on a CPU."""
+
+    name: str
+    accelerator: bool
+    description: str
+
+
+def model_source(model: Path | str) -> str:
+    """Return what ``from_pretrained`` shall read: an existing model folder, or a hub id.
+
+    Raises NoInputError for a folder that is no model and for a path that does not exist.
+    """
+    path = Path(model)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise NoInputError(f"{path}: no model here: the folder has no config.json")
+        return str(path)
+    if isinstance(model, Path) or path.exists() or path.is_absolute() or str(model).startswith("."):
+        raise NoInputError(f"{path}: no model here: no such folder")
+    return str(model)
+
+
+def model_digest(folder: Path) -> str:
+    """Return the digest of a model or adapter folder: its file names and contents, nothing else.
+
+    Raises NoInputError for a folder that holds neither a model nor an adapter.
+    """
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise NoInputError(f"{folder}: no model here: neither config.json nor adapter_config.json")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _MODEL_FILES)
+    return digest([[p.name, digest_file(p)] for p in files if p.name != "training.json"])
+
+
+def pick_device() -> Device:
+    """Return the device of this process: CUDA (ROCm too), then Ascend, then CPU; obeys LOCAL_RANK."""
+    torch = require("torch")
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        index = rank if rank < torch.cuda.device_count() else 0
+        return Device(name=f"cuda:{index}", accelerator=True, description=torch.cuda.get_device_name(index))
+    npu = getattr(torch, "npu", None)
+    if npu is not None and npu.is_available():
+        return Device(name=f"npu:{rank}", accelerator=True, description=npu.get_device_name(rank))
+    return Device(name="cpu", accelerator=False, description="cpu")
+
+
+def load_tokenizer(model: Path | str, *, chat_template: str | None = None, revision: str | None = None) -> Any:
+    """Return the fast tokenizer of a model, with ``chat_template`` in place of its own when given."""
+    transformers = require("transformers")
+    source = model_source(model)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+    except (OSError, ValueError) as error:
+        raise NoInputError(f"{source}: the tokenizer cannot be loaded: {first_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise ConfigError(f"{source}: the model has no fast tokenizer (tokenizer.json), which autosel needs")
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+def load_model(model: Path | str, *, dtype: Dtype, revision: str | None = None) -> Any:
+    """Return the causal language model in ``dtype`` on the CPU, in evaluation mode."""
+    torch, transformers = require("torch"), require("transformers")
+    source = model_source(model)
+    try:
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            source, revision=revision, dtype=getattr(torch, dtype)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise NoInputError(f"{source}: the model cannot be loaded: {first_line(error)}") from error
+
+
+def stored_dtype(model: Path | str, *, revision: str | None = None) -> Dtype:
+    """Return the dtype the model's weights are stored in; float32 when its configuration does not say."""
+    transformers = require("transformers")
+    source = model_source(model)
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+    except (OSError, ValueError) as error:
+        raise NoInputError(f"{source}: the model cannot be loaded: {first_line(error)}") from error
+    name = str(config.dtype).removeprefix("torch.")
+    return "bfloat16" if name == "bfloat16" else "float16" if name == "float16" else "float32"
+
+
+def with_adapter(model: Any, adapter: Path) -> Any:
+    """Return ``model`` with the LoRA adapter in folder ``adapter``, every tensor of which has found its place.
+
+    In float32 the adapter is merged. In 16 bits it stays apart: a merged bfloat16 weight has 8 bits, and an
+    update smaller than half a step of the weight would vanish.
+    """
+    peft, torch = require("peft"), require("torch")
+    if not (adapter / "adapter_config.json").is_file():
+        raise NoInputError(f"{adapter}: no adapter here: the folder has no adapter_config.json")
+    weights = adapter / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise NoInputError(f"{adapter}: no adapter here: the folder has no adapter_model.safetensors")
+    try:
+        adapted = peft.PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ConfigError(f"{adapter}: the adapter does not fit the model: {first_line(error)}") from error
+    from safetensors import safe_open
+
+    with safe_open(str(weights), framework="pt") as stored:
+        given = set(stored.keys())
+    wanted = set(peft.get_peft_model_state_dict(adapted))
+    if given != wanted:
+        odd = sorted(given ^ wanted)[0]
+        raise ConfigError(f"{adapter}: the adapter does not fit the model: tensor {odd} is on one side only")
+    if next(model.parameters()).dtype == torch.float32:
+        return adapted.merge_and_unload()
+    return adapted
+
+
+def versions() -> Mapping[str, str]:
+    """Return the versions of the libraries that decide a model's numbers."""
+    found: dict[str, str] = {}
+    for name in ("torch", "transformers", "tokenizers", "peft", "accelerate"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def require(module: str) -> Any:
+    """Import a library of the ``train`` extra; UnavailableError says how to get it."""
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise UnavailableError(f"{module} is not installed; pip install 'autosel[train]'") from None
+    if module == "transformers":
+        # Its own bars and advice would run between the lines of our progress.
+        loaded.utils.logging.disable_progress_bar()
+        loaded.utils.logging.set_verbosity_error()
+    return loaded
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's message, without a final full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
