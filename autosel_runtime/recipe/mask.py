@@ -1,0 +1,117 @@
+"""Subsets as packed bits over pool rows, and the algebra on them.
+
+Notation
+    n      rows of the pool
+    mask   uint8 [ceil(n / 8)], little bit order: row r is bit r % 8 of byte r // 8; bits past row n - 1 are 0
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosel_runtime.errors import DataError
+from autosel_runtime.recipe.model import Mask
+
+Rows = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def empty(n: int) -> Mask:
+    """Return the mask of no row."""
+    return np.zeros((n + 7) // 8, dtype=np.uint8)
+
+
+def full(n: int) -> Mask:
+    """Return the mask of all ``n`` rows."""
+    mask = np.full((n + 7) // 8, 0xFF, dtype=np.uint8)
+    if n % 8:
+        mask[-1] = (1 << n % 8) - 1
+    return mask
+
+
+def from_rows(rows: NDArray[np.integer], n: int) -> Mask:
+    """Return the mask of the given rows, in any order; repetitions count once."""
+    bits = np.zeros(n, dtype=np.bool_)
+    bits[rows] = True
+    return from_bools(bits)
+
+
+def from_bools(bits: Bools) -> Mask:
+    """Pack booleans [n]."""
+    return np.packbits(bits, bitorder="little")
+
+
+def to_bools(mask: Mask, n: int) -> Bools:
+    """Unpack to booleans [n]."""
+    return np.unpackbits(mask, count=n, bitorder="little").view(np.bool_)
+
+
+def rows(mask: Mask, n: int) -> Rows:
+    """Return the rows in the mask, ascending."""
+    return np.flatnonzero(to_bools(mask, n))
+
+
+def count(mask: Mask) -> int:
+    """Return the number of rows in the mask."""
+    even = len(mask) // 8 * 8
+    # Counting eight bytes at a time is several times faster than byte by byte.
+    words = int(np.bitwise_count(mask[:even].view(np.uint64)).sum(dtype=np.int64))
+    return words + int(np.bitwise_count(mask[even:]).sum(dtype=np.int64))
+
+
+def contains(mask: Mask, rows: NDArray[np.integer]) -> Bools:
+    """Return for each of the given rows whether it is in the mask."""
+    return (mask[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).astype(np.bool_)
+
+
+def both(a: Mask, b: Mask) -> Mask:
+    """Return the rows in ``a`` and in ``b``."""
+    return a & b
+
+
+def either(a: Mask, b: Mask) -> Mask:
+    """Return the rows in ``a`` or in ``b``."""
+    return a | b
+
+
+def without(a: Mask, b: Mask) -> Mask:
+    """Return the rows in ``a`` that are not in ``b``."""
+    return a & ~b
+
+
+def is_subset(a: Mask, b: Mask) -> bool:
+    """Return whether every row in ``a`` is in ``b``."""
+    return not bool(np.any(a & ~b))
+
+
+def read_only(mask: Mask) -> Mask:
+    """Return a copy that cannot be written."""
+    copy = mask.copy()
+    copy.setflags(write=False)
+    return copy
+
+
+def check(mask: Mask, n: int, what: str) -> None:
+    """Raise DataError unless ``mask`` is a packed mask over ``n`` rows; ``what`` names it in the message."""
+    if mask.dtype != np.uint8 or mask.shape != ((n + 7) // 8,):
+        raise DataError(
+            f"{what} is no mask over {n} rows: it has type {mask.dtype} and shape {mask.shape}, "
+            f"expected uint8 and ({(n + 7) // 8},)"
+        )
+    if n % 8 and int(mask[-1]) >> n % 8:
+        raise DataError(f"{what} is no mask over {n} rows: it has bits past the last row")
+
+
+def subset_digest(ids: Sequence[str], mask: Mask) -> str:
+    """Return the identity of a subset: SHA-256 over its ids, sorted, each followed by a newline.
+
+    ``ids``: id of every pool row [n]. The order of the pool does not matter, so a subset keeps its digest when
+    the pool is reordered or grows.
+    """
+    chosen = sorted(str(ids[row]) for row in rows(mask, len(ids)).tolist())
+    state = hashlib.sha256()
+    for start in range(0, len(chosen), 65_536):
+        state.update("".join(f"{one}\n" for one in chosen[start : start + 65_536]).encode())
+    return f"sha256:{state.hexdigest()}"
