@@ -1,0 +1,133 @@
+"""Shards of a pool: rows are gathered in the main thread, counted and compressed in a second one.
+
+The layout depends on the rows alone: a shard ends after a fixed number of rows, a row group after a fixed number
+of rows or bytes.
+"""
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from autosel_runtime.digest import digest_file
+from autosel_runtime.pool.manifest import Shard
+from autosel_runtime.pool.words import count_words
+
+GROUP_ROWS = 8192
+GROUP_BYTES = 64 * 1024 * 1024
+_WAITING = 2
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.dictionary(pa.int32(), pa.string())),
+        ("messages", pa.string()),
+        ("words", pa.uint32()),
+        ("record", pa.string()),
+    ]
+)
+
+
+@dataclass(kw_only=True)
+class _Group:
+    """Rows that are written together."""
+
+    ids: list[str] = field(default_factory=list[str])
+    codes: list[int] = field(default_factory=list[int])
+    chats: list[bytes] = field(default_factory=list[bytes])
+    texts: list[str] = field(default_factory=list[str])
+    records: list[str] = field(default_factory=list[str])
+    bytes: int = 0
+
+
+class ShardWriter:
+    """Writes ``part-*.parquet`` into a folder; use as a context, then read ``shards`` and ``words``."""
+
+    def __init__(self, folder: Path, *, rows_per_shard: int) -> None:
+        self.shards: list[Shard] = []
+        self.words = 0
+        self._folder, self._rows_per_shard = folder, rows_per_shard
+        self._names: list[str] = []
+        self._group = _Group()
+        self._rows_in_shard = 0
+        self._open: pq.ParquetWriter | None = None
+        self._written = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pool-writer")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush(end_shard=True)
+                while self._waiting:
+                    self._waiting.popleft().result()
+        finally:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+            if self._open is not None:
+                self._open.close()
+
+    def add(self, row_id: str, code: int, names: list[str], chat: bytes, text: str, record: str) -> None:
+        """Add one row: its id, the index of its source in ``names``, encoded chat, text to count, place."""
+        group = self._group
+        group.ids.append(row_id)
+        group.codes.append(code)
+        group.chats.append(chat)
+        group.texts.append(text)
+        group.records.append(record)
+        group.bytes += len(chat)
+        self._names = names
+        self._rows_in_shard += 1
+        if self._rows_in_shard == self._rows_per_shard:
+            self._flush(end_shard=True)
+        elif len(group.ids) == GROUP_ROWS or group.bytes >= GROUP_BYTES:
+            self._flush(end_shard=False)
+
+    def _flush(self, *, end_shard: bool) -> None:
+        group, self._group = self._group, _Group()
+        if end_shard:
+            self._rows_in_shard = 0
+        while len(self._waiting) >= _WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._write, group, tuple(self._names), end_shard))
+
+    def _write(self, group: _Group, names: tuple[str, ...], end_shard: bool) -> None:
+        path = self._folder / f"part-{len(self.shards):05d}.parquet"
+        if group.ids:
+            if self._open is None:
+                self._open = pq.ParquetWriter(
+                    path,
+                    SCHEMA,
+                    compression="zstd",
+                    use_dictionary=["source"],  # pyright: ignore[reportArgumentType]
+                    write_statistics=False,
+                )
+            words = count_words(group.texts)
+            self.words += int(words.sum(dtype=np.int64))
+            codes = pa.array(group.codes, pa.int32())
+            columns = [
+                pa.array(group.ids, pa.string()),
+                pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string())),
+                pa.array(group.chats, pa.string()),
+                pa.array(words, pa.uint32()),
+                pa.array(group.records, pa.string()),
+            ]
+            self._open.write_table(pa.table(columns, schema=SCHEMA), row_group_size=len(group.ids))
+            self._written += len(group.ids)
+        if end_shard and self._open is not None:
+            self._open.close()
+            self._open = None
+            self.shards.append(
+                Shard(file=path.name, rows=self._written, bytes=path.stat().st_size, sha256=digest_file(path))
+            )
+            self._written = 0
