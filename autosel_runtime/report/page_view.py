@@ -1,0 +1,383 @@
+"""What the page shows, worked out before the template: order, cuts, texts and charts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from autosel_runtime.report import chart_data, chart_scores, svg
+from autosel_runtime.report.chart_scores import LABELS, SHAPES
+from autosel_runtime.report.formats import (
+    accelerator_time,
+    count,
+    duration,
+    interval,
+    moment,
+    number,
+    percent,
+    plural,
+    points,
+    short_count,
+    signed_points,
+)
+from autosel_runtime.report.headline import primary_gain
+from autosel_runtime.report.lineage import Branch, lineage
+from autosel_runtime.report.model import Histogram, Report, Trial
+
+# Longer lists scroll in a box of their own, so that the page stays a page.
+LONG = 30
+RAMP = 7
+MAX_DEPTH = 6
+SHOWN_SOURCES = 20
+SHOWN_SIGNALS = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One number of the overview."""
+
+    label: str
+    value: str
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeRow:
+    """One trial in the tree of recipes."""
+
+    trial: Trial
+    guides: tuple[str, ...]
+    hidden_depth: int
+    node: Markup
+    words: str
+    meta: str
+    spark: Markup | None
+    value: str
+    best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreePhase:
+    """The rows of one phase."""
+
+    number: int
+    summary: str
+    rows: tuple[TreeRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One trial in the table of all trials."""
+
+    trial: Trial
+    order: int
+    number: str
+    meta: str
+    score: str
+    ends: str
+    predicted: str
+    seconds: str
+    time: str
+    best: bool
+    lost: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalPanel:
+    """One histogram with its captions."""
+
+    name: str
+    shift: str
+    chart: Markup
+    missing: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Everything that the template asks for beside the report itself."""
+
+    title: str
+    level: str
+    logo: Markup
+    sections: tuple[tuple[str, str], ...]
+    chosen: Trial | None
+    tiles: tuple[Tile, ...]
+    forest: Markup | None
+    funnel: tuple[Markup, ...]
+    role_legend: Markup
+    dots: svg.Chart | None
+    tasks: tuple[str, ...]
+    outside: svg.Chart | None
+    outside_tasks: tuple[str, ...]
+    curve: svg.Chart | None
+    phases: tuple[TreePhase, ...]
+    ramp: Markup | None
+    low: str
+    high: str
+    long: bool
+    data_legend: Markup
+    sources: svg.Chart | None
+    more_sources: str
+    signals: tuple[SignalPanel, ...]
+    more_signals: tuple[SignalPanel, ...]
+    step_legend: Markup
+    wall_bar: Markup | None
+    wall_total: str
+    accelerator_bar: Markup | None
+    accelerator_total: str
+    trial_cost: svg.Chart | None
+    rows: tuple[TableRow, ...]
+    trial_count: str
+    digests: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+
+
+def page_view(report: Report) -> View:
+    """Return the view of ``report``."""
+    chosen_name = report.incumbent.trial if report.incumbent else None
+    chosen = next((trial for trial in report.trials if trial.name == chosen_name), None)
+    tasks = tuple(task.name for task in report.search.tasks)
+    outside_tasks = tuple(task.name for task in report.search.out_of_domain)
+    scores = [trial.score.value for trial in report.trials if trial.role == "search" and trial.score]
+    panels = _panels(report.signals)
+    mix = sorted(report.sources, key=lambda source: -source.pool_rows)
+    searched = sum(trial.role == "search" for trial in report.trials)
+    return View(
+        title="/".join(part for part in (report.search.namespace, report.search.name) if part),
+        level=f"{100 * report.search.confidence:g}\u202f%",
+        logo=_logo(),
+        sections=_sections(report),
+        chosen=chosen,
+        tiles=tuple(_tiles(report, chosen)),
+        forest=chart_scores.forest(report.gains),
+        funnel=tuple(chart_data.funnel(report.pool_rows or 0, chosen.steps)) if chosen else (),
+        role_legend=_role_legend(report),
+        dots=chart_scores.dots(report.report_half, tasks, "Overall"),
+        tasks=tasks,
+        outside=chart_scores.dots(report.out_of_domain, outside_tasks, None),
+        outside_tasks=outside_tasks,
+        curve=chart_scores.curve(report),
+        phases=_phases(report, chosen_name),
+        ramp=_ramp() if len(set(scores)) > 1 else None,
+        low=points(min(scores, default=None)),
+        high=points(max(scores, default=None)),
+        long=searched > LONG,
+        data_legend=_data_legend(),
+        sources=chart_data.sources(mix[:SHOWN_SOURCES]) if len(mix) > 1 else None,
+        more_sources=_more_sources(len(mix)),
+        signals=panels[:SHOWN_SIGNALS],
+        more_signals=panels[SHOWN_SIGNALS:],
+        step_legend=_step_legend(report),
+        wall_bar=chart_data.cost_bar(report.cost, accelerators=False),
+        wall_total=duration(sum(use.seconds for use in report.cost)),
+        accelerator_bar=chart_data.cost_bar(report.cost, accelerators=True),
+        accelerator_total=accelerator_time(sum(use.accelerator_seconds or 0.0 for use in report.cost)),
+        trial_cost=chart_data.trial_cost(report.trials),
+        rows=tuple(_table_row(trial, i, chosen_name) for i, trial in enumerate(report.trials)),
+        trial_count=f"{plural(searched, 'trial')}, {plural(len(report.trials) - searched, 'baseline')}",
+        digests=_digests(report),
+        settings=_settings(report),
+    )
+
+
+def _sections(report: Report) -> tuple[tuple[str, str], ...]:
+    found = [("recipe", "Recipe", bool(report.incumbent)), ("benchmarks", "Benchmarks", bool(report.report_half))]
+    found += [("search", "Search", True), ("data", "Data", bool(report.signals)), ("cost", "Cost", bool(report.cost))]
+    found += [("trials", "Trials", True), ("provenance", "Provenance", True)]
+    return tuple((anchor, name) for anchor, name, present in found if present)
+
+
+def _tiles(report: Report, chosen: Trial | None) -> list[Tile]:
+    tiles: list[Tile] = []
+    unseen = next((half.overall for half in report.report_half if half.role == "search"), None)
+    if unseen is not None:
+        tiles.append(Tile(label="Score on unseen items", value=points(unseen.value), note=interval(unseen)))
+    elif chosen is not None and chosen.score is not None:
+        note = interval(chosen.score)
+        tiles.append(Tile(label="Score on the search half", value=points(chosen.score.value), note=note))
+    gain = primary_gain(report.gains)
+    if gain is not None:
+        tiles.append(
+            Tile(
+                label=f"Gain over {LABELS[gain.role].lower()}",
+                value=signed_points(gain.difference.value),
+                unit="points",
+                note=interval(gain.difference, signed=True) + ("" if gain.conclusive else ", includes zero"),
+            )
+        )
+    if chosen is not None and chosen.size is not None:
+        whole = f"of {count(report.pool_rows)} samples" if report.pool_rows is not None else "samples"
+        share = percent(chosen.retain) if chosen.retain is not None else count(chosen.size)
+        tiles.append(Tile(label="Data kept", value=share, note=f"{count(chosen.size)} {whole}"))
+    budget = report.budget
+    lost = sum(trial.state in ("failed", "invalid") for trial in report.trials)
+    tiles.append(
+        Tile(
+            label="Evaluations",
+            value=count(budget.evaluations),
+            unit=f"of {count(budget.evaluations_limit)}",
+            note=f"{lost} failed or invalid" if lost else "none failed",
+        )
+    )
+    seconds = sum(use.accelerator_seconds or 0.0 for use in report.cost)
+    tokens = sum(use.tokens or 0 for use in report.cost)
+    if seconds > 0:
+        note = f"{short_count(tokens)} tokens" if tokens else ""
+        tiles.append(Tile(label="Accelerator time", value=accelerator_time(seconds), note=note))
+    elif budget.seconds is not None:
+        note = f"{short_count(tokens)} tokens" if tokens else ""
+        tiles.append(Tile(label="Wall time", value=duration(budget.seconds), note=note))
+    return tiles
+
+
+def _phases(report: Report, chosen: str | None) -> tuple[TreePhase, ...]:
+    scored = [trial.score for trial in report.trials if trial.role == "search" and trial.score is not None]
+    low, high = chart_scores.score_range(scored)
+    values = sorted({score.value for score in scored})
+    phases: list[TreePhase] = []
+    for phase in lineage(report.trials):
+        inside = [branch.trial.score.value for branch in phase.branches if branch.trial.score is not None]
+        best = f", best {points(max(inside))}" if inside else ""
+        rows = tuple(_tree_row(branch, values, (low, high), chosen) for branch in phase.branches)
+        summary = plural(len(rows), "trial") + best
+        phases.append(TreePhase(number=phase.number, summary=summary, rows=rows))
+    return tuple(phases)
+
+
+def _tree_row(branch: Branch, values: Sequence[float], span: tuple[float, float], chosen: str | None) -> TreeRow:
+    trial = branch.trial
+    root = not trial.changes or branch.depth == 0
+    origin = f"from #{trial.parent}, {trial.origin}" if root and trial.parent is not None else trial.origin
+    size = [f"{count(trial.size)} samples"] if trial.size is not None else []
+    state = [] if trial.state == "succeeded" else [trial.state + (f": {trial.message}" if trial.message else "")]
+    css, shape = _colour(trial, values)
+    spark = None if trial.score is None else chart_scores.spark(trial.score, *span, f"mark {css}")
+    return TreeRow(
+        trial=trial,
+        guides=branch.guides[-MAX_DEPTH:],
+        hidden_depth=max(0, branch.depth - MAX_DEPTH),
+        node=svg.root(16, 16, trial.state, [svg.marker(8, 8, shape, css, size=4 if shape == "cross" else 6)]),
+        words=trial.words if root else "; ".join(trial.changes) + ".",
+        meta=" · ".join([origin, *size, *state]),
+        spark=spark,
+        value=points(trial.score.value) if trial.score is not None else "",
+        best=trial.name == chosen,
+    )
+
+
+def _colour(trial: Trial, values: Sequence[float]) -> tuple[str, str]:
+    if trial.score is None:
+        return ("lost", "cross") if trial.state in ("failed", "invalid") else ("open", "circle")
+    low, high = values[0], values[-1]
+    place = 1.0 if high == low else (trial.score.value - low) / (high - low)
+    return f"r{min(RAMP - 1, int(place * RAMP))}", "circle"
+
+
+def _table_row(trial: Trial, order: int, chosen: str | None) -> TableRow:
+    baseline = trial.role != "search"
+    seconds = sum(use.seconds for use in trial.use)
+    predicted = ""
+    if trial.prediction_mean is not None:
+        predicted = points(trial.prediction_mean)
+        if trial.prediction_deviation is not None:
+            predicted += f" ± {points(trial.prediction_deviation)}"
+    return TableRow(
+        trial=trial,
+        order=order,
+        number="–" if baseline else str(trial.ordinal),
+        meta=LABELS[trial.role] if baseline else f"{trial.name} · {trial.origin}, phase {trial.phase}",
+        score=points(trial.score.value) if trial.score is not None else "",
+        ends=interval(trial.score),
+        predicted=predicted,
+        seconds=f"{seconds:.3f}" if trial.use else "",
+        time=duration(seconds) if trial.use else "",
+        best=trial.name == chosen,
+        lost=trial.state in ("failed", "invalid"),
+    )
+
+
+def _panels(signals: Sequence[Histogram]) -> tuple[SignalPanel, ...]:
+    ordered = sorted(signals, key=lambda item: (-abs(item.shift or 0.0), item.signal))
+    panels: list[SignalPanel] = []
+    for item in ordered:
+        chart = chart_data.histogram(item)
+        if chart is None:
+            continue
+        missing = f"{count(item.pool_missing)} rows of the pool have no value" if item.pool_missing else ""
+        shift = "" if item.shift is None else f"{'+' if item.shift > 0 else ''}{number(round(item.shift, 2))} SD"
+        panels.append(SignalPanel(name=item.signal, shift=shift, chart=chart, missing=missing))
+    return tuple(panels)
+
+
+def _more_sources(total: int) -> str:
+    hidden = total - SHOWN_SOURCES
+    return f"{plural(hidden, 'smaller source')} not shown; the JSON report has all." if hidden > 0 else ""
+
+
+def _digests(report: Report) -> tuple[tuple[str, str], ...]:
+    found = report.digests.model_dump()
+    return tuple((name.capitalize(), value) for name, value in found.items() if value) or (("None", "not recorded"),)
+
+
+def _settings(report: Report) -> tuple[tuple[str, str], ...]:
+    search, budget = report.search, report.budget
+    facts = [
+        ("Started", moment(search.started)),
+        ("Finished", moment(search.finished)),
+        ("Seed", str(search.seed)),
+        ("Proposer", search.proposer),
+        ("Ranker", search.ranker),
+        ("Search half", f"{percent(search.search_fraction)} of each task's items"),
+        ("Tasks", ", ".join(f"{task.name} × {task.weight:g}" for task in search.tasks)),
+    ]
+    if budget.accelerator_seconds_limit is not None:
+        spent, limit = budget.accelerator_seconds, budget.accelerator_seconds_limit
+        facts.append(("Accelerator budget", f"{accelerator_time(spent)} of {accelerator_time(limit)}"))
+    if budget.deadline_seconds is not None:
+        facts.append(("Time budget", f"{duration(budget.seconds)} of {duration(budget.deadline_seconds)}"))
+    return tuple(facts)
+
+
+def _legend(entries: Sequence[tuple[Markup, str]]) -> Markup:
+    items = [svg.element("span", {}, mark, words) for mark, words in entries]
+    return svg.element("div", {"class": "legend"}, *items)
+
+
+def _swatch(mark: Markup) -> Markup:
+    return svg.element("svg", {"viewBox": "0 0 14 14", "aria-hidden": "true"}, mark)
+
+
+def _role_legend(report: Report) -> Markup:
+    return _legend(
+        [
+            (_swatch(svg.marker(7, 7, SHAPES[half.role], f"mark c-{half.role}", size=5)), LABELS[half.role])
+            for half in report.report_half
+        ]
+    )
+
+
+def _data_legend() -> Markup:
+    return _legend(
+        [
+            (_swatch(svg.rect(1, 2, 12, 10, "fill pool", radius=2)), "Pool"),
+            (_swatch(svg.rect(1, 2, 12, 10, "fill chosen", radius=2)), "Chosen subset"),
+        ]
+    )
+
+
+def _step_legend(report: Report) -> Markup:
+    return _legend(
+        [(_swatch(svg.rect(1, 2, 12, 10, chart_data.step_class(use.step), radius=2)), use.step) for use in report.cost]
+    )
+
+
+def _ramp() -> Markup:
+    bars = [svg.rect(12 * i, 0, 12, 10, f"r{i}") for i in range(RAMP)]
+    return svg.element("svg", {"viewBox": f"0 0 {12 * RAMP} 10", "aria-hidden": "true"}, *bars)
+
+
+def _logo() -> Markup:
+    rows = [(1, 18, "fill pool"), (8, 11, "fill pool"), (15, 5, "fill chosen")]
+    bars = [svg.rect(1, y, width, 4, css, radius=2) for y, width, css in rows]
+    return svg.element("svg", {"viewBox": "0 0 20 20", "aria-hidden": "true"}, *bars)
