@@ -70,16 +70,17 @@ def parse_step(step: RecipeStep, index: int, catalog: Catalog = CATALOG) -> tupl
     return operator, params
 
 
-def canonical_step(step: RecipeStep, index: int, catalog: Catalog = CATALOG) -> RecipeStep:
-    """Return a step with defaults filled in and numbers in the type of their field; what was left open is left
+def canonical_step(operator: Operator, params: Params) -> RecipeStep:
+    """Return a step with defaults filled in and numbers in the type of their field; what is left open is left
     out."""
-    operator, params = parse_step(step, index, catalog)
     return RecipeStep(operator=operator.name, params=params.model_dump(mode="json", exclude_none=True))
 
 
 def canonical_recipe(recipe: Recipe, catalog: Catalog = CATALOG) -> Recipe:
     """Return the canonical form of a recipe; DataError if a step is invalid."""
-    return Recipe(steps=[canonical_step(step, index, catalog) for index, step in enumerate(recipe.steps)])
+    return Recipe(
+        steps=[canonical_step(*parse_step(step, index, catalog)) for index, step in enumerate(recipe.steps)]
+    )
 
 
 def recipe_digest(recipe: Recipe, catalog: Catalog = CATALOG) -> str:

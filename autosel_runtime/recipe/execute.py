@@ -3,13 +3,15 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from types import MappingProxyType
 
-from autosel_runtime.api.search import Recipe
+from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import digest
 from autosel_runtime.errors import AutoselError, DataError
 from autosel_runtime.recipe import mask as masks
-from autosel_runtime.recipe.catalog import CATALOG, parse_step
+from autosel_runtime.recipe.catalog import CATALOG, canonical_step, parse_step
 from autosel_runtime.recipe.columns import Columns
 from autosel_runtime.recipe.hooks import (
     ErrorEvent,
@@ -57,17 +59,13 @@ def execute(
     on nothing else. DataError names the step that is invalid, lacks its signal or leaves no row.
     """
     steps = [parse_step(step, index, catalog) for index, step in enumerate(recipe.steps)]
-    canonical = [
-        {"operator": operator.name, "params": params.model_dump(mode="json", exclude_none=True)}
-        for operator, params in steps
-    ]
-    whole = Recipe.model_validate({"steps": canonical})
-    prepared = prepare(columns, threads=threads, subsets=unions or None)
+    whole = Recipe(steps=[canonical_step(operator, params) for operator, params in steps])
+    prepared = prepare(columns, threads=threads, subsets=unions)
+    if cache is not None:
+        prepared = cache.bind(prepared)
     n = prepared.rows
     mask = masks.full(n) if start is None else start.copy()
     masks.check(mask, n, "the start mask")
-    if cache is not None:
-        cache.bind(prepared.base)
     key = _first_key(seed, start)
     tell_recipe(hooks, "before_recipe", RecipeEvent(recipe=whole, seed=seed, rows=n))
     trace: list[StepTrace] = []
@@ -75,11 +73,11 @@ def execute(
         if hooks:
             event = StepEvent(recipe=whole, index=index, rows=n, mask=masks.read_only(mask))
             tell_step(hooks, "before_step", event)
-        key = _next_key(key, canonical[index], params, prepared)
+        key = _next_key(key, whole.steps[index], params, prepared)
         entry = None if cache is None else cache.get(key)
         if entry is None:
             try:
-                entry = _run(operator, params, canonical[index]["params"], mask, prepared, mix(seed, index))
+                entry = _run(operator, params, whole.steps[index], mask, prepared, mix(seed, index))
             except AutoselError as error:
                 message = f"step {index + 1} ({operator.name}): {error}"
                 said = tell_error(hooks, ErrorEvent(recipe=whole, index=index, rows=n, message=message))
@@ -89,26 +87,24 @@ def execute(
         mask, step = entry
         trace.append(step)
         if hooks:
-            event = StepEvent(recipe=whole, index=index, rows=n, mask=masks.read_only(mask), trace=step)
+            event = StepEvent(recipe=whole, index=index, rows=n, mask=masks.read_only(mask), trace=deepcopy(step))
             tell_step(hooks, "after_step", event)
     execution = Execution(
         mask=mask if mask.flags.writeable else mask.copy(),
         size=masks.count(mask),
         trace=tuple(trace),
-        state=MappingProxyType(state_vector(mask, prepared, drift=drift)),
+        state=state_vector(mask, prepared, drift=drift),
     )
     if hooks:
-        seen = Execution(
-            mask=masks.read_only(mask), size=execution.size, trace=execution.trace, state=execution.state
-        )
+        seen = replace(deepcopy(execution), mask=masks.read_only(mask))
         tell_recipe(hooks, "after_recipe", RecipeEvent(recipe=whole, seed=seed, rows=n, execution=seen))
     return execution
 
 
 def _run(
-    operator: Operator, params: Params, shown: Mapping[str, object], mask: Mask, columns: PreparedColumns, seed: int
+    operator: Operator, params: Params, shown: RecipeStep, mask: Mask, columns: PreparedColumns, seed: int
 ) -> tuple[Mask, StepTrace]:
-    """Apply one operator to a copy of nothing: its outcome is checked, never trusted."""
+    """Apply one operator; its outcome is checked, never trusted."""
     missing = [name for name in operator.needs(params, columns.names) if name not in columns.names]
     if missing:
         listed = ", ".join(sorted(columns.names)) or "none"
@@ -130,13 +126,13 @@ def _run(
     reasons = _checked_reasons(operator, outcome, dropped, columns.rows)
     return result, StepTrace(
         operator=operator.name,
-        params=MappingProxyType(dict(shown)),
+        params=dict(shown.params),
         kept=masks.count(result),
         dropped=masks.count(dropped),
-        reasons=MappingProxyType({reason: masks.count(rows) for reason, rows in reasons.items()}),
-        examples=MappingProxyType({r: _first_rows(rows, columns.rows) for r, rows in reasons.items()}),
+        reasons={reason: masks.count(rows) for reason, rows in reasons.items()},
+        examples={reason: _first_rows(rows, columns.rows) for reason, rows in reasons.items()},
         seconds=time.perf_counter() - began,
-        notes=MappingProxyType(dict(outcome.notes)),
+        notes=dict(outcome.notes),
     )
 
 
@@ -175,13 +171,13 @@ def _first_key(seed: int, start: Mask | None) -> str:
     return digest({"seed": seed, "start": None if start is None else _content(start)})
 
 
-def _next_key(key: str, step: Mapping[str, object], params: Params, columns: PreparedColumns) -> str:
+def _next_key(key: str, step: RecipeStep, params: Params, columns: PreparedColumns) -> str:
     """Return the digest of everything that the result after one more step depends on."""
     united = None
     if isinstance(params, UnionParams):
         other = columns.subsets.get(trial_key(params.trial))
         united = None if other is None else _content(other)
-    return digest({"before": key, "step": step, "united": united})
+    return digest({"before": key, "step": step.model_dump(), "united": united})
 
 
 def _content(mask: Mask) -> str:

@@ -48,7 +48,7 @@ def to_bools(mask: Mask, n: int) -> Bools:
     return np.unpackbits(mask, count=n, bitorder="little").view(np.bool_)
 
 
-def rows(mask: Mask, n: int) -> Rows:
+def rows_of(mask: Mask, n: int) -> Rows:
     """Return the rows in the mask, ascending."""
     return np.flatnonzero(to_bools(mask, n))
 
@@ -110,7 +110,7 @@ def subset_digest(ids: Sequence[str], mask: Mask) -> str:
     ``ids``: id of every pool row [n]. The order of the pool does not matter, so a subset keeps its digest when
     the pool is reordered or grows.
     """
-    chosen = sorted(str(ids[row]) for row in rows(mask, len(ids)).tolist())
+    chosen = sorted(str(ids[row]) for row in rows_of(mask, len(ids)).tolist())
     state = hashlib.sha256()
     for start in range(0, len(chosen), 65_536):
         state.update("".join(f"{one}\n" for one in chosen[start : start + 65_536]).encode())

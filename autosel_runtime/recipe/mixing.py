@@ -109,7 +109,7 @@ def _source_counts(mask: Mask, columns: PreparedColumns) -> NDArray[np.int64]:
         lambda low, high: np.bincount(codes[span_rows(mask, low, high)], minlength=size),
         columns.rows, threads=columns.threads,
     )
-    return np.sum(parts, axis=0, dtype=np.int64)
+    return np.stack(parts).sum(axis=0, dtype=np.int64)
 
 
 def _draw_by_source(mask: Mask, columns: PreparedColumns, shares: Sequence[int], seed: int) -> Mask:
@@ -210,11 +210,12 @@ def _means_by_source(mask: Mask, columns: PreparedColumns, name: str) -> list[fl
     def partial(low: int, high: int) -> NDArray[np.float64]:
         rows = span_rows(scored, low, high)
         code = codes[rows]
-        return np.stack(
-            [np.bincount(code, weights=values[rows], minlength=size), np.bincount(code, minlength=size)]
-        )
+        sums = np.zeros((2, size), dtype=np.float64)
+        sums[0] = np.bincount(code, weights=values[rows], minlength=size)
+        sums[1] = np.bincount(code, minlength=size)
+        return sums
 
-    total, number = np.sum(map_spans(partial, columns.rows, threads=columns.threads), axis=0)
+    total, number = np.stack(map_spans(partial, columns.rows, threads=columns.threads)).sum(axis=0)
     return [float(t / m) if m else None for t, m in zip(total, number, strict=True)]
 
 

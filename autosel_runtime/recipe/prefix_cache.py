@@ -1,13 +1,13 @@
 """Results of recipe prefixes, so that candidates that begin alike are not computed twice."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
 from autosel_runtime.errors import ConfigError
-from autosel_runtime.recipe.columns import Columns
 from autosel_runtime.recipe.model import Mask, StepTrace
+from autosel_runtime.recipe.prepared import PreparedColumns
 
 Entry = tuple[Mask, StepTrace]
 
@@ -25,16 +25,18 @@ class PrefixCache:
     misses: int = 0
     _entries: OrderedDict[str, Entry] = field(default_factory=OrderedDict[str, Entry])
     _bytes: int = 0
-    _pool: Any = None
+    _pool: PreparedColumns | None = None
     _lock: Any = field(default_factory=Lock)
 
-    def bind(self, base: Columns) -> None:
-        """Tie the cache to a pool at first use; ConfigError if it belongs to another one."""
+    def bind(self, prepared: PreparedColumns) -> PreparedColumns:
+        """Return ``prepared`` with the memory of the pool that the cache serves, so that constants of the pool
+        are computed once even if the caller never prepared it; ConfigError if the cache serves another pool."""
         with self._lock:
             if self._pool is None:
-                self._pool = base
-            elif self._pool is not base:
+                self._pool = prepared
+            elif self._pool.base is not prepared.base:
                 raise ConfigError("this prefix cache belongs to another pool; use one cache for each pool")
+            return replace(prepared, memory=self._pool.memory, lock=self._pool.lock)
 
     def get(self, key: str) -> Entry | None:
         """Return a stored result and make it the most recent one."""

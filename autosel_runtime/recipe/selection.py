@@ -111,7 +111,7 @@ def keep_ranked(
     taken = masks.count(masks.both(kept, equal))
     if taken < masks.count(equal):
         kept = masks.without(kept, equal)
-        _add_rows(kept, masks.rows(equal, n)[:taken], n)
+        _add_rows(kept, masks.rows_of(equal, n)[:taken], n)
     return kept, float(cut)
 
 

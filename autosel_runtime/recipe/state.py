@@ -201,9 +201,9 @@ def _drift(mask: Mask, columns: PreparedColumns, pool: PoolStatistics) -> float 
     """Return ‖c(S) − c(D)‖₂ / √d, None if no row of S has features. The smaller of S and its rest is read."""
     features = columns.features(FEATURES)
     n = columns.rows
-    rows = masks.rows(mask, n)
+    rows = masks.rows_of(mask, n)
     rest = len(rows) > n // 2
-    read = masks.rows(masks.without(masks.full(n), mask), n) if rest else rows
+    read = masks.rows_of(masks.without(masks.full(n), mask), n) if rest else rows
     active = _active(features, read, pool.width)
     featured = int(np.count_nonzero(features.indptr[read + 1] - features.indptr[read]))
     if pool.active is None:
