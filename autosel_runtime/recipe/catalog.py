@@ -91,8 +91,8 @@ def recipe_digest(recipe: Recipe, catalog: Catalog = CATALOG) -> str:
 def unknown_operator(name: str, catalog: Catalog) -> str:
     """Return the sentence about an operator that does not exist, with the closest name."""
     close = difflib.get_close_matches(name, catalog, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown operator {name!r}{hint} There are: {', '.join(sorted(catalog))}"
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown operator {name!r}{hint}; there are: {', '.join(sorted(catalog))}"
 
 
 def _parse(operator: Operator, params: dict[str, Any]) -> tuple[Params | None, list[str]]:
@@ -105,13 +105,14 @@ def _parse(operator: Operator, params: dict[str, Any]) -> tuple[Params | None, l
 
 def _sentence(operator: Operator, problem: Any) -> str:
     """Turn one finding of pydantic into one clear sentence."""
-    place = "".join(f".{part}" for part in problem["loc"])
+    # pydantic puts the kind of an alternative ("constrained-int") into the place; it is no field.
+    place = "".join(f".{part}" for part in problem["loc"] if not str(part).startswith("constrained-"))
     if problem["type"] == "extra_forbidden":
         name = str(problem["loc"][-1])
         close = difflib.get_close_matches(name, operator.params.model_fields, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f" (did you mean {close[0]}?)" if close else ""
         known = ", ".join(operator.params.model_fields)
-        return f"{place}: {operator.name} has no such parameter{hint} There are: {known}"
+        return f"{place}: {operator.name} has no such parameter{hint}; there are: {known}"
     if problem["type"] == "value_error":
         return f"{place}: {str(problem['msg']).removeprefix('Value error, ')}"
     if problem["type"] == "missing":

@@ -25,7 +25,7 @@ from autosel_runtime.recipe.mask import Rows
 from autosel_runtime.recipe.model import Mask
 from autosel_runtime.recipe.spans import SPAN, map_spans, span_rows, where
 
-Keys = Callable[[Rows], NDArray[Any]]
+Keys = Callable[[Any], NDArray[Any]]  # of rows, or of a slice of rows
 Direction = Literal["highest", "lowest"]
 
 BUCKET_BITS = 12
@@ -39,17 +39,18 @@ def exact_share(fraction: float, m: int) -> int:
 
 
 def keep_smallest(
-    mask: Mask, n: int, k: int, keys: Keys, *, key_bits: int, threads: int = 1
+    mask: Mask, n: int, k: int, keys: Keys, *, key_bits: int, stored: bool = False, threads: int = 1
 ) -> tuple[Mask, int]:
     """Keep the ``k`` rows of the mask with the smallest keys.
 
-    ``keys``: rows -> unsigned keys, distinct, below 2^``key_bits``. Returns the mask and the kept row with the
-    largest key (-1 when all or none are kept).
+    ``keys``: rows -> unsigned keys, distinct, below 2^``key_bits``. ``stored``: keys are a column, so that reading
+    a whole span (``keys`` gets a slice) costs less than picking rows of it. Returns the mask and the kept row with
+    the largest key (-1 when all or none are kept).
     """
     if k <= 0:
         return masks.empty(n), -1
     shift = max(0, key_bits - BUCKET_BITS)
-    remember = n <= KEPT_ROWS
+    remember = n <= KEPT_ROWS and not stored
 
     def histogram(low: int, high: int) -> tuple[NDArray[np.int64], tuple[Rows, NDArray[Any]] | None]:
         found = span_rows(mask, low, high)
@@ -75,12 +76,21 @@ def keep_smallest(
             found, values = known
         buckets = values >> shift
         bits = np.zeros(high - low, dtype=np.bool_)
-        bits[found[buckets < bucket] - low] = True
+        bits[found - low] = buckets < bucket
         result[low // 8 : (high + 7) // 8] = np.packbits(bits, bitorder="little")
-        edge = buckets == bucket
+        edge = np.flatnonzero(buckets == bucket)
         return found[edge], values[edge]
 
-    edges = map_spans(settle, n, threads=threads)
+    def settle_stored(low: int, high: int) -> tuple[Rows, NDArray[Any]]:
+        values = keys(slice(low, high))
+        buckets = values >> shift
+        part = slice(low // 8, (high + 7) // 8)
+        np.bitwise_and(np.packbits(buckets < bucket, bitorder="little"), mask[part], out=result[part])
+        edge = np.flatnonzero(buckets == bucket)
+        edge = edge[masks.contains(mask[part], edge)]
+        return edge + low, values[edge]
+
+    edges = map_spans(settle_stored if stored else settle, n, threads=threads)
     rows_at_edge = np.concatenate([found for found, _ in edges])
     keys_at_edge = np.concatenate([values for _, values in edges])
     chosen = rows_at_edge[np.argpartition(keys_at_edge, missing - 1)[:missing]]
@@ -98,11 +108,15 @@ def keep_ranked(
     """
     n = len(column.ranks)
     bits = max(1, n.bit_length())
-    if direction == "lowest":
-        kept, last = keep_smallest(mask, n, k, lambda r: column.ranks[r], key_bits=bits, threads=threads)
-        return kept, None if last < 0 else float(column.values[last])
     top = np.uint32(n - 1)
-    kept, last = keep_smallest(mask, n, k, lambda r: top - column.ranks[r], key_bits=bits, threads=threads)
+
+    def keys(rows: Rows | slice) -> NDArray[np.uint32]:
+        ranks = column.ranks[rows]
+        return ranks if direction == "lowest" else top - ranks  # a missing row wraps to the largest key
+
+    kept, last = keep_smallest(mask, n, k, keys, key_bits=bits, stored=True, threads=threads)
+    if direction == "lowest":
+        return kept, None if last < 0 else float(column.values[last])
     if last < 0:
         return kept, None
     # Read from its end, the stored order has the later of equal rows first: exchange them.

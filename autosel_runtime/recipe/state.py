@@ -228,7 +228,7 @@ def _active(features: Csr, rows: masks.Rows | None, width: int) -> NDArray[np.in
             counts += np.bincount(features.indices[low : low + step], minlength=features.width)
         return counts
     lengths = features.indptr[rows + 1] - features.indptr[rows]
-    block = 1 << 12  # rows whose entries are gathered at once: a few MB
+    block = 1 << 10  # rows whose entries are gathered at once, so that they stay in the cache
     table = features.indices.reshape(-1, width) if width else None
     for low in range(0, len(rows), block):
         part = rows[low : low + block]
