@@ -1,0 +1,281 @@
+"""Signals of a language model's token probabilities, from one pass over length-sorted batches.
+
+Notation
+    x   tokens of the prompt         y        tokens of the answer (see ``segments``)
+    L   mean loss in nats a token    V(.)     mean varentropy in nats^2 a token
+
+    nll_full   L(x y)     nll_cond  L(y | x)     nll_answer  L(y)
+    ifd        L(y | x) / L(y)       instruction-following difficulty, the paper's (arXiv 2308.12032)
+    ifd_full   L(x y) / L(y)         what the reference implementation of AutoSelection calls IFD
+    varentropy V(y | x)              varentropy_answer  V(y)
+
+Batches are padded on the right. The models are causal: a token sees only those before it, so padding behind it
+changes nothing and no attention mask is needed, which lets the fast attention kernels run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosel_runtime.api.signals import LanguageModelSignals
+from autosel_runtime.errors import ConfigError, DataError, NoInputError, UnavailableError
+from autosel_runtime.signals.model_files import model_config
+from autosel_runtime.signals.segments import Segment, Tokenised, check_template, tokenise
+from autosel_runtime.signals.vocabulary import Head, token_statistics
+
+if TYPE_CHECKING:
+    import torch
+
+    from autosel_runtime.pool.sample import Sample
+
+COLUMNS = (
+    "nll_full", "nll_cond", "nll_answer", "ifd", "ifd_full", "varentropy", "varentropy_answer", "tokens",
+    "answer_tokens",
+)
+_PROBE_TOKENS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A causal model ready to score: ``body`` gives hidden states, ``head`` turns them into logits."""
+
+    body: Any
+    head: Head
+    tokenizer: Any
+    device: torch.device
+    settings: LanguageModelSignals
+    template: str | None
+
+    def tokenise(self, samples: Sequence[Sample]) -> Tokenised:
+        """Return the segments of ``samples``."""
+        return tokenise(
+            samples, self.tokenizer, template=self.template, use_template=self.settings.chat_template,
+            max_tokens=self.settings.max_tokens,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentStatistics:
+    """float64 [segments] each: mean loss of all scored tokens, mean loss and varentropy of the answer's; NaN for a
+    segment without such tokens."""
+
+    nll: NDArray[np.float64]
+    answer_nll: NDArray[np.float64]
+    answer_varentropy: NDArray[np.float64]
+
+
+def choose_device() -> torch.device:
+    """Return the accelerator if there is one, else the CPU; UnavailableError without torch or transformers."""
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"signals.languageModel needs {' and '.join(missing)}; run: pip install 'autosel[train]', or set "
+            "signals.languageModel.enabled: false"
+        )
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return torch.device("cpu") if accelerator is None else accelerator
+
+
+def choose_dtype(settings: LanguageModelSignals) -> str:
+    """Return the arithmetic that ``settings.dtype`` comes to on this machine."""
+    device = choose_device()
+    if settings.dtype == "auto":
+        return "float32" if device.type == "cpu" else "bfloat16"
+    return settings.dtype
+
+
+def load(folder: Path, settings: LanguageModelSignals, template: str | None = None) -> LanguageModel:
+    """Load the model and tokenizer in ``folder``.
+
+    NoInputError when they are not there, ConfigError when the settings do not suit the model, UnavailableError
+    when torch is missing or the model cannot be scored in blocks.
+    """
+    device, dtype = choose_device(), choose_dtype(settings)
+    positions = model_config(folder).get("max_position_embeddings")
+    if isinstance(positions, int) and settings.max_tokens > positions:
+        raise ConfigError(
+            f"signals.languageModel.maxTokens: {settings.max_tokens} is more than the {positions} positions of the "
+            f"model in {folder}; set at most {positions}"
+        )
+    import torch
+    import transformers
+
+    try:
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise NoInputError(f"{folder}: the tokenizer cannot be read: {_first_line(error)}") from error
+    check_template(tokenizer, template, settings.chat_template)
+    try:
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype)
+        )
+    except (OSError, ValueError) as error:
+        raise NoInputError(f"{folder}: the model cannot be read: {_first_line(error)}") from error
+    model.requires_grad_(False)
+    model = model.to(device).eval()
+    loaded = LanguageModel(
+        body=model.base_model, head=model_head(model), tokenizer=tokenizer, device=device, settings=settings,
+        template=template,
+    )
+    _probe(model, loaded)
+    return loaded
+
+
+def model_head(model: Any) -> Head:
+    """Return how a transformers causal model turns hidden states into logits."""
+    output, config = model.get_output_embeddings(), model.config.get_text_config()
+    if output is None or not hasattr(output, "weight"):
+        raise UnavailableError(f"{type(model).__name__} has no linear output layer, so its tokens cannot be scored")
+    divisor = float(getattr(config, "logits_scaling", None) or 1.0)
+    return Head(
+        weight=output.weight,
+        bias=getattr(output, "bias", None),
+        scale=float(getattr(config, "logit_scale", None) or 1.0) / divisor,
+        softcap=getattr(config, "final_logit_softcapping", None),
+    )
+
+
+def score_segments(
+    model: LanguageModel, segments: Sequence[Segment], report: Callable[[int], None] = lambda _: None
+) -> SegmentStatistics:
+    """Return the statistics of ``segments``; their order and their company in a batch change nothing.
+
+    A batch that does not fit the accelerator's memory is halved, and so are those after it. UnavailableError when
+    a single segment does not fit.
+    """
+    import torch
+
+    result = np.full((3, len(segments)), np.nan)
+    budget = model.settings.batch_tokens
+    pending = sorted(
+        (index for index in range(len(segments)) if len(segments[index].ids) > 1),
+        key=lambda index: (-len(segments[index].ids), index),
+    )
+    report(len(segments) - len(pending))
+    while pending:
+        longest = len(segments[pending[0]].ids)
+        batch = pending[: max(budget // longest, 1)]
+        try:
+            result[:, batch] = _score_batch(model, [segments[index] for index in batch])
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                raise UnavailableError(
+                    f"signals.languageModel: one text of {longest} tokens does not fit the memory of {model.device}; "
+                    "lower maxTokens or use a smaller model"
+                ) from error
+            budget = longest * len(batch) // 2
+            torch.accelerator.empty_cache()
+            continue
+        pending = pending[len(batch) :]
+        report(len(batch))
+    return SegmentStatistics(nll=result[0], answer_nll=result[1], answer_varentropy=result[2])
+
+
+def language_model_arrays(
+    model: LanguageModel, tokenised: Tokenised, report: Callable[[int], None] = lambda _: None
+) -> dict[str, NDArray[Any]]:
+    """Return the float32 columns of a shard's chats, NaN where there is no answer, and ``note.*`` counts.
+
+    ``report`` is told how many chats are done, in halves rounded down.
+    """
+    rows = [index for index, chat in enumerate(tokenised.chats) if chat is not None]
+    chats = [chat for chat in tokenised.chats if chat is not None]
+    if not chats and tokenised.refused:
+        raise ConfigError(f"signals.languageModel: the chat template refuses every chat, first {tokenised.refusal}")
+    found = score_segments(model, [*(chat.full for chat in chats), *(chat.answer for chat in chats)], report)
+    full, alone = slice(0, len(chats)), slice(len(chats), None)
+    nll_answer = np.where(found.answer_nll[alone] > 0.0, found.answer_nll[alone], np.nan)
+    values = {
+        "nll_full": found.nll[full],
+        "nll_cond": found.answer_nll[full],
+        "nll_answer": found.answer_nll[alone],
+        "ifd": found.answer_nll[full] / nll_answer,
+        "ifd_full": found.nll[full] / nll_answer,
+        "varentropy": found.answer_varentropy[full],
+        "varentropy_answer": found.answer_varentropy[alone],
+        "tokens": np.array([chat.tokens for chat in chats], dtype=np.float64),
+        "answer_tokens": np.array([chat.answer_tokens for chat in chats], dtype=np.float64),
+    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in COLUMNS:
+        column = np.full(len(tokenised.chats), np.nan, dtype=np.float32)
+        column[rows] = values[name]
+        arrays[name] = column
+    arrays["note.language_model_truncated"] = np.array([sum(chat.truncated for chat in chats)], dtype=np.int64)
+    arrays["note.language_model_refused"] = np.array([tokenised.refused], dtype=np.int64)
+    return arrays
+
+
+def hidden_states(model: LanguageModel, ids: torch.Tensor) -> torch.Tensor:
+    """Return the last hidden states [texts, length, d] of right-padded ``ids`` [texts, length]."""
+    return model.body(input_ids=ids, use_cache=False).last_hidden_state
+
+
+def _score_batch(model: LanguageModel, batch: Sequence[Segment]) -> NDArray[np.float64]:
+    """Return [3, batch]: mean loss, mean answer loss, mean answer varentropy."""
+    import torch
+
+    lengths = np.array([len(segment.ids) for segment in batch])
+    width = int(lengths.max())
+    padded = np.zeros((len(batch), width), dtype=np.int64)
+    for row, segment in enumerate(batch):
+        padded[row, : len(segment.ids)] = segment.ids
+    place = np.arange(width)
+    scored = (place[None, :-1] + 1 < lengths[:, None]).reshape(-1)
+    chosen = np.flatnonzero(scored)
+    with torch.inference_mode():
+        ids = torch.from_numpy(padded).to(model.device)
+        keep = torch.from_numpy(chosen).to(model.device)
+        hidden = hidden_states(model, ids)[:, :-1].flatten(0, 1)[keep]
+        statistics = token_statistics(hidden, ids[:, 1:].flatten()[keep], model.head)
+        values = torch.stack([statistics.nll, statistics.varentropy]).cpu().numpy().astype(np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"signals.languageModel: the model gives losses that are not finite in {model.head.weight.dtype}; "
+            "set signals.languageModel.dtype: float32"
+        )
+    owners = chosen // (width - 1)
+    is_answer = chosen % (width - 1) + 1 >= np.array([segment.answer_from for segment in batch])[owners]
+    every = _means(owners, values[0], len(batch))
+    return np.stack([
+        every,
+        _means(owners[is_answer], values[0][is_answer], len(batch)),
+        _means(owners[is_answer], values[1][is_answer], len(batch)),
+    ])
+
+
+def _means(owners: NDArray[np.int64], values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    sizes = np.bincount(owners, minlength=count)
+    sums = np.bincount(owners, weights=values, minlength=count)
+    return np.where(sizes > 0, sums / np.maximum(sizes, 1), np.nan)
+
+
+def _probe(model: Any, loaded: LanguageModel) -> None:
+    """Check on a few tokens that our head gives the model's own logits; some models do more than a product."""
+    import torch
+
+    vocabulary = len(loaded.head.weight)
+    ids = torch.arange(_PROBE_TOKENS, device=loaded.device)[None] * 7919 % vocabulary
+    with torch.inference_mode():
+        own = torch.log_softmax(model(input_ids=ids, use_cache=False).logits[0, :-1].float(), dim=-1)
+        expected = -own.gather(1, ids[0, 1:, None]).squeeze(1)
+        found = token_statistics(hidden_states(loaded, ids)[0, :-1], ids[0, 1:], loaded.head).nll
+    tolerance = 1e-3 if loaded.head.weight.dtype == torch.float32 else 0.2
+    if not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
+        raise UnavailableError(
+            f"{type(model).__name__} computes its logits in a way that is not supported here (losses differ by "
+            f"{float((found - expected).abs().max()):.3g} nats); choose another model for signals.languageModel.model"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
