@@ -106,12 +106,12 @@ def fit(
             return (loss, None) if return_outputs else loss
 
     class Report(transformers.TrainerCallback):  # pyright: ignore
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             if state.is_world_process_zero:
                 progress.label = f"train, step {state.global_step:,}/{plan.steps:,}"
                 progress.advance(int(step_tokens[state.global_step - 1]))
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
             if logs is None or "loss" not in logs:
                 return
             loss = float(logs["loss"])

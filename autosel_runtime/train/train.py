@@ -232,7 +232,7 @@ def _save(
         saved.config.use_cache = True
         if spec.method == "full":
             ends = turn_end_tokens(tokenizer)
-            saved.generation_config.eos_token_id = list(ends) if len(ends) > 1 else ends[0]
+            saved.generation_config.eos_token_id = list(ends)
             stored = getattr(require("torch"), stored_as)
             if state is None:
                 saved.to(stored)
