@@ -16,6 +16,7 @@ OPENAI_ROLES = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
     "function": "tool",
 }
+_CANONICAL_ROLES = ("user", "assistant", "system", "tool")
 _KEPT_TEXTS = ("name", "tool_call_id")
 _ANSWER_KEYS = ("target", "output", "response", "completion", "answer")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_.-]+")
@@ -51,9 +52,12 @@ def openai(record: Record) -> Chat:
     tool, the older function_call becomes a tool call. When the list ends with a question, the answer is taken
     from target, output, response, completion or answer.
     """
-    chat = _opening(record)
-    for message in turns(record):
-        _append(chat, openai_message(message))
+    messages = turns(record)
+    chat = cast(Chat, messages) if _is_canonical(messages) else []
+    if not chat or "system" in record:
+        chat = _opening(record)
+        for message in messages:
+            _append(chat, openai_message(message))
     if chat and chat[-1]["role"] != "assistant":
         key = next((key for key in _ANSWER_KEYS if record.get(key)), None)
         if key is not None:
@@ -106,6 +110,18 @@ def turns(record: Record) -> list[Any]:
         if value is not None:
             raise RecordError(f"{key} is not a list", f"found {type(value).__name__}")
     raise RecordError("the record has no list of turns", f"there are: {', '.join(sorted(record))}")
+
+
+def _is_canonical(messages: list[Any]) -> bool:
+    """Tell whether every message is just a role and a text, as nearly all are: then nothing is converted."""
+    for message in messages:
+        if type(message) is not dict or len(cast(Record, message)) != 2:
+            return False
+        fields = cast(Record, message)
+        if fields.get("role") not in _CANONICAL_ROLES or type(fields.get("content")) is not str:
+            return False
+    # An empty system message is left out, and only the conversion does that.
+    return not messages or messages[0]["role"] != "system" or bool(messages[0]["content"].strip())
 
 
 def openai_message(message: Any) -> dict[str, Any]:

@@ -78,8 +78,8 @@ class Pool:
         first = 0
         for chunk in self._column("source"):
             # Every row group has its own dictionary.
-            to_code = pc.index_in(chunk.dictionary, names).to_numpy(zero_copy_only=False)
-            codes[first : first + len(chunk)] = to_code[chunk.indices.to_numpy()]
+            to_code = pc.call_function("index_in", [chunk.dictionary], pc.SetLookupOptions(names))
+            codes[first : first + len(chunk)] = to_code.to_numpy(zero_copy_only=False)[chunk.indices.to_numpy()]
             first += len(chunk)
         return codes
 

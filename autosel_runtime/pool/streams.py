@@ -4,7 +4,9 @@ import io
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -37,15 +39,16 @@ class ArrayError(ValueError):
         super().__init__(message)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """An opened file: buffered bytes after decompression, and how much of the file itself has been read."""
+    """An opened file: buffered bytes after decompression, and the file as it lies on the disk."""
 
-    def __init__(self, raw: pa.NativeFile, stream: io.BufferedReader) -> None:
-        self._raw, self.stream = raw, stream
+    stream: io.BufferedReader
+    raw: io.FileIO
 
     def position(self) -> int:
-        """Return bytes read of the file as it lies on the disk."""
-        return 0 if self._raw.closed else int(self._raw.tell())
+        """Return how many bytes of the file have been read."""
+        return self.raw.tell()
 
 
 @contextmanager
@@ -55,15 +58,16 @@ def open_bytes(path: Path, compression: Compression | None) -> Generator[Source]
     Reading raises OSError when the compressed data is damaged or ends early.
     """
     try:
-        raw = pa.OSFile(str(path), "rb")
+        raw = io.FileIO(path)
     except OSError as error:
         raise NoInputError(f"{path} cannot be read: {error.strerror or error}") from None
     with raw:
-        source = pa.CompressedInputStream(raw, compression) if compression else raw
-        with io.BufferedReader(source, _BLOCK) as stream:  # pyright: ignore[reportArgumentType]
+        # Arrow's streams, unlike others, tell a compressed file that ends early from one that is complete.
+        source: Any = pa.CompressedInputStream(pa.PythonFile(raw), compression) if compression else raw
+        with io.BufferedReader(source, _BLOCK) as stream:
             if stream.peek(3)[:3] == BOM:
                 stream.read(3)
-            yield Source(raw, stream)
+            yield Source(stream=stream, raw=raw)
 
 
 def first_byte(stream: io.BufferedReader) -> bytes:
