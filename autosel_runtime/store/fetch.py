@@ -42,18 +42,26 @@ def fetch(
     folder: Path,
     names: Iterable[str] | None = None,
     *,
-    cache: Path,
+    cache: Path | None = None,
     threads: int = 4,
 ) -> Path:
     """Put the objects of an artifact (all, or ``names``) under ``folder`` by name and return ``folder``.
 
     Files are hard links to the cache or to a folder store, copies where links are impossible; treat them as
-    read-only. ``threads`` objects are downloaded at once. DataError names the object that is missing or damaged.
+    read-only. Without ``cache``, downloads go straight to ``folder``, and files there that are whole already stay.
+    ``threads`` objects are downloaded at once. DataError names the object that is missing or damaged.
     """
     wanted = sorted(marker.objects if names is None else set(names))
 
     def place(name: str) -> None:
-        _place(local_path(store, marker, name, cache), folder / name)
+        target = folder / name
+        if cache is not None or isinstance(store, FolderStore):
+            _place(local_path(store, marker, name, cache or folder), target)
+            return
+        stored = marker.object(name)
+        whole = target.is_file() and target.stat().st_size == stored.size and digest_file(target) == stored.sha256
+        if not whole:
+            _download(store, stored, target)
 
     with ThreadPoolExecutor(max_workers=threads) as pool:
         list(pool.map(place, wanted))

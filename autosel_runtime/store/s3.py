@@ -115,19 +115,20 @@ class S3Store:
         return True
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield keys page by page."""
+        """Yield keys, sorted here since some servers list in the order of a tree walk."""
         folder = check_prefix(prefix)
         start = f"{self._full(folder)}/" if folder else (f"{self._prefix}/" if self._prefix else "")
         cut = len(self._prefix) + 1 if self._prefix else 0
         token: dict[str, str] = {}
+        keys: list[str] = []
         while True:
             page = self._call("list_objects_v2", Bucket=self._bucket, Prefix=start, **token)
-            for item in page.get("Contents", []):
-                if not item["Key"].endswith("/"):  # folders that some tools draw as empty objects
-                    yield item["Key"][cut:]
+            # keys that end with / are folders that some tools draw as empty objects
+            keys += [item["Key"][cut:] for item in page.get("Contents", []) if not item["Key"].endswith("/")]
             if not page.get("IsTruncated"):
-                return
+                break
             token = {"ContinuationToken": page["NextContinuationToken"]}
+        yield from sorted(keys, key=str.encode)
 
     def delete(self, key: str) -> None:
         """Remove an object."""

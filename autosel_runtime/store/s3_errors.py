@@ -20,7 +20,8 @@ _TRANSIENT = frozenset({
 })
 _FULL = frozenset({"EntityTooLarge", "QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity"})
 _TRANSPORT = (
-    botocore_errors.HTTPClientError,  # connection, time-out, proxy, closed connection
+    botocore_errors.ConnectionError,  # refused, no such host, connection time-out
+    botocore_errors.HTTPClientError,  # read time-out, proxy, closed connection
     botocore_errors.IncompleteReadError,
     botocore_errors.ResponseStreamingError,
     botocore_errors.FlexibleChecksumError,
