@@ -29,6 +29,7 @@ from autosel_runtime.report.model import (
 )
 from autosel_runtime.report.scores import (
     BASELINE_ORDER,
+    ItemStatistics,
     Statistics,
     best,
     gain,
@@ -41,11 +42,14 @@ from autosel_runtime.report.words import recipe_words, step_words
 _STEP_ORDER = ("prepare", "score", "suggest", "materialize", "train", "evaluate", "report")
 
 
-def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statistics) -> Report:
+def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statistics | None = None) -> Report:
     """Return the report of ``search`` as far as it has come.
+
+    ``statistics`` replaces the estimates of ``autosel_runtime.evaluate.statistics``.
 
     DataError when the inputs name a trial that does not exist, or a mask without columns.
     """
+    source = ItemStatistics() if statistics is None else statistics
     if inputs.mask is not None and inputs.columns is None:
         raise DataError("a report with a mask needs the columns of its pool")
     rows = None if inputs.columns is None else inputs.columns.rows
@@ -64,8 +68,8 @@ def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statist
     weights = {task.name: task.weight for task in info.tasks}
     shown = [chosen] if chosen is not None else []
     shown += [trial for role in BASELINE_ORDER for trial in trials if trial.role == role]
-    report_half = _halves(shown, inputs.items, weights, info.confidence, statistics)
-    gains, notes = _gains(chosen, shown, inputs.items, weights, info.confidence, statistics)
+    report_half = _halves(shown, inputs.items, weights, info.confidence, source)
+    gains, notes = _gains(chosen, shown, inputs.items, weights, info.confidence, source)
     incumbent = None if chosen is None else _incumbent(chosen, trials, inputs, report_half)
     budget = _budget(search, inputs, trials)
     return Report(
@@ -83,10 +87,10 @@ def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statist
             inputs.out_of_domain,
             {task.name: 1.0 for task in info.out_of_domain},
             info.confidence,
-            statistics,
+            source,
         ),
         transfer=tuple(
-            Transfer(model=model, scores=_halves(shown, items, weights, info.confidence, statistics))
+            Transfer(model=model, scores=_halves(shown, items, weights, info.confidence, source))
             for model, items in inputs.transfer.items()
         ),
         signals=() if inputs.columns is None else histograms(inputs.columns, inputs.mask),
@@ -178,11 +182,17 @@ def _steps(recipe: Recipe, trial: TrialInput) -> tuple[Step, ...]:
 
 
 def _check_names(inputs: ReportInputs, trials: Mapping[str, Trial]) -> None:
-    named = {*inputs.items, *inputs.out_of_domain, *(name for items in inputs.transfer.values() for name in items)}
+    named = {
+        *inputs.items,
+        *inputs.out_of_domain,
+        *(name for items in inputs.transfer.values() for name in items),
+    }
     if inputs.chosen is not None:
         named.add(inputs.chosen.trial)
     for name in sorted(named - trials.keys()):
-        raise DataError(f"trial {name!r} is not among the trials of the report: {', '.join(trials) or 'none'}")
+        raise DataError(
+            f"trial {name!r} is not among the trials of the report: {', '.join(trials) or 'none'}"
+        )
 
 
 def _halves(

@@ -62,7 +62,9 @@ def _costs(a: Sequence[RecipeStep], b: Sequence[RecipeStep]) -> list[list[float]
     for i in range(1, len(a) + 1):
         for j in range(1, len(b) + 1):
             cost[i][j] = min(
-                cost[i - 1][j - 1] + _pair_cost(a[i - 1], b[j - 1]), cost[i - 1][j] + _GAP, cost[i][j - 1] + _GAP
+                cost[i - 1][j - 1] + _pair_cost(a[i - 1], b[j - 1]),
+                cost[i - 1][j] + _GAP,
+                cost[i][j - 1] + _GAP,
             )
     return cost
 

@@ -27,11 +27,20 @@ def histogram(shown: Histogram) -> Markup | None:
         svg.line(4, base, width - 4, base, "axis"),
     ]
     if shown.pool_mean is not None:
-        parts.append(svg.line(x(_within(shown, shown.pool_mean)), base, x(_within(shown, shown.pool_mean)), base + 6,
-                              "tick pool"))
+        parts.append(
+            svg.line(
+                x(_within(shown, shown.pool_mean)),
+                base,
+                x(_within(shown, shown.pool_mean)),
+                base + 6,
+                "tick pool",
+            )
+        )
     if shown.subset_mean is not None:
         mean = x(_within(shown, shown.subset_mean))
-        parts.append(svg.marker(mean, base + 5, "triangle", "mark c-search", f"mean {number(shown.subset_mean)}", 4))
+        parts.append(
+            svg.marker(mean, base + 5, "triangle", "mark c-search", f"mean {number(shown.subset_mean)}", 4)
+        )
     parts.append(svg.text(4, height - 1, number(shown.edges[0]), "label"))
     parts.append(svg.text(width - 4, height - 1, number(shown.edges[-1]), "label", "end"))
     means = [f"pool mean {number(shown.pool_mean)}"] if shown.pool_mean is not None else []
@@ -65,7 +74,7 @@ def sources(mix: Sequence[SourceShare]) -> svg.Chart | None:
 
 
 def _sources(mix: Sequence[SourceShare], width: float, *, beside: bool) -> Markup:
-    left, right, above = (190.0, 150.0, 0.0) if beside else (2.0, 4.0, 20.0)
+    left, right, above = (150.0, 130.0, 0.0) if beside else (2.0, 4.0, 20.0)
     row = 34.0 + above
     top = max([share for source in mix for share in (source.pool_share, source.subset_share or 0.0)] + [1e-9])
     x = svg.Scale(d0=0, d1=top, r0=left, r1=width - right)
@@ -73,15 +82,17 @@ def _sources(mix: Sequence[SourceShare], width: float, *, beside: bool) -> Marku
     for k, source in enumerate(mix):
         y = row * k + above
         words = f"{percent(source.pool_share, 1)} → {percent(source.subset_share, 1)}"
-        title = f"{source.source}: {count(source.pool_rows)} rows in the pool, {count(source.subset_rows)} chosen"
-        name_length = 24 if beside else 26
-        name_at = (left - 10, y + 20) if beside else (left, y - 6)
-        parts.append(svg.text(*name_at, shorten(source.source, name_length), "name", "end" if beside else "start"))
-        parts.append(svg.text(width - 4, name_at[1], words, "name number", "end"))
+        title = (
+            f"{source.source}: {count(source.pool_rows)} rows in the pool, {count(source.subset_rows)} chosen"
+        )
+        baseline = y + 20 if beside else y - 6
+        parts.append(svg.text(0, baseline, shorten(source.source, 20 if beside else 26), "name"))
+        parts.append(svg.text(width - 4, baseline, words, "name number", "end"))
         parts.append(svg.rect(left, y + 4, x(source.pool_share) - left, 10, "fill pool", title, 2))
         parts.append(svg.rect(left, y + 16, x(source.subset_share or 0) - left, 10, "fill chosen", title, 2))
     label = "Share of each source in the pool and in the chosen subset: " + "; ".join(
-        f"{source.source} {percent(source.pool_share, 1)} to {percent(source.subset_share, 1)}" for source in mix[:12]
+        f"{source.source} {percent(source.pool_share, 1)} to {percent(source.subset_share, 1)}"
+        for source in mix[:12]
     )
     return svg.root(width, row * len(mix) + 4, label, parts)
 
@@ -103,21 +114,27 @@ def funnel(rows: int, steps: Sequence[Step]) -> list[Markup]:
     return bars
 
 
-def cost_bar(cost: Sequence[StepUse], *, accelerators: bool) -> Markup | None:
+def cost_bar(cost: Sequence[StepUse], *, accelerators: bool) -> svg.Chart | None:
     """Return one stacked bar of wall or accelerator seconds by step; None when there is nothing to show."""
     shares = [(use.step, (use.accelerator_seconds if accelerators else use.seconds) or 0.0) for use in cost]
-    total = sum(seconds for _, seconds in shares)
-    if total <= 0:
+    if sum(seconds for _, seconds in shares) <= 0:
         return None
+    what = "Accelerator time" if accelerators else "Wall time"
+    label = f"{what} by step: " + ", ".join(
+        f"{step} {duration(seconds)}" for step, seconds in shares if seconds
+    )
+    return svg.Chart(wide=_cost_bar(shares, label, 960), narrow=_cost_bar(shares, label, 380))
+
+
+def _cost_bar(shares: Sequence[tuple[str, float]], label: str, width: float) -> Markup:
+    total = sum(seconds for _, seconds in shares)
     at, parts = 0.0, list[Markup]()
     for step, seconds in shares:
-        width = 960 * seconds / total
+        part = width * seconds / total
         title = f"{step}: {duration(seconds)}, {percent(seconds / total)}"
-        parts.append(svg.rect(at, 0, max(width - 2, 0.75 if seconds else 0), 26, step_class(step), title, 2))
-        at += width
-    what = "Accelerator time" if accelerators else "Wall time"
-    label = f"{what} by step: " + ", ".join(f"{step} {duration(seconds)}" for step, seconds in shares if seconds)
-    return svg.root(960, 26, label, parts)
+        parts.append(svg.rect(at, 0, max(part - 2, 0.75 if seconds else 0), 26, step_class(step), title, 2))
+        at += part
+    return svg.root(width, 26, label, parts)
 
 
 def trial_cost(trials: Sequence[Trial]) -> svg.Chart | None:
@@ -135,19 +152,30 @@ def _trial_cost(trials: Sequence[Trial], width: float, height: float) -> Markup:
     slot = (width - left - 6) / len(trials)
     bar = min(slot * 0.72, 44)
     parts: list[Markup] = []
-    unit, name = next(pair for pair in ((3600, "h"), (60, "min"), (1, "s")) if most >= 1.5 * pair[0] or pair[0] == 1)
+    unit, name = next(
+        pair for pair in ((3600, "h"), (60, "min"), (1, "s")) if most >= 1.5 * pair[0] or pair[0] == 1
+    )
     for tick in svg.ticks(0, most / unit, 4):
         parts.append(svg.line(left, y(tick * unit), width, y(tick * unit), "grid"))
         parts.append(svg.text(left - 8, y(tick * unit) + 4, f"{tick:g} {name}", "label", "end"))
     room = max(1, int((width - left) / 30))
-    every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if len(trials) / step <= room or step == 500)
+    every = next(
+        step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if len(trials) / step <= room or step == 500
+    )
     for i, trial in enumerate(trials):
         at = left + slot * i + (slot - bar) / 2
         base = 0.0
         for use in sorted(trial.use, key=lambda use: (*STEPS, use.step).index(use.step)):
             title = f"{trial.name}, {use.step}: {duration(use.seconds)}"
             parts.append(
-                svg.rect(at, y(base + use.seconds), bar, y(base) - y(base + use.seconds), step_class(use.step), title)
+                svg.rect(
+                    at,
+                    y(base + use.seconds),
+                    bar,
+                    y(base) - y(base + use.seconds),
+                    step_class(use.step),
+                    title,
+                )
             )
             base += use.seconds
         if i % every == 0:

@@ -55,7 +55,8 @@ def curve(report: Report) -> svg.Chart | None:
     if not any(trial.score for trial in trials):
         return None
     wide = Frame(width=960, height=380, left=44, right=150, top=30, bottom=40)
-    narrow = Frame(width=380, height=320, left=34, right=12, top=30, bottom=36)
+    known = sum(trial.role != "search" and trial.score is not None for trial in report.trials)
+    narrow = Frame(width=380, height=300 + 18 * known, left=34, right=12, top=30, bottom=36 + 18 * known)
     return svg.Chart(
         wide=_curve(report, trials, wide, beside=True), narrow=_curve(report, trials, narrow, beside=False)
     )
@@ -71,7 +72,7 @@ def _curve(report: Report, trials: Sequence[Trial], frame: Frame, *, beside: boo
         middle = (frame.left + frame.x1) / 2
         x = svg.Scale(d0=0, d1=1, r0=middle, r1=frame.x1)
     dense = len(trials) > (60 if beside else 24)
-    parts = [_phases(trials, x, frame), _score_grid(y, frame), _trial_axis(trials, x, frame, beside=beside)]
+    parts = [_phases(trials, x, frame), _score_grid(y, frame), _trial_axis(trials, x, frame)]
     parts += [_baseline_lines(baselines, y, frame, beside=beside)]
     parts += [_incumbent_line(report, trials, x, y)]
     parts += [_trial_point(trial, x(i), y, frame, report, dense=dense) for i, trial in enumerate(trials)]
@@ -102,38 +103,40 @@ def _phases(trials: Sequence[Trial], x: svg.Scale, frame: Frame) -> Markup:
 
 def _score_grid(y: svg.Scale, frame: Frame) -> Markup:
     parts: list[Markup] = []
-    for tick in svg.ticks(y.d0, y.d1, 5):
+    for tick in svg.ticks(y.d0, y.d1, 8):
         parts.append(svg.line(frame.left, y(tick), frame.x1, y(tick), "grid"))
         parts.append(svg.text(frame.left - 8, y(tick) + 4, f"{100 * tick:g}", "label", "end"))
     return svg.group(parts)
 
 
-def _trial_axis(trials: Sequence[Trial], x: svg.Scale, frame: Frame, *, beside: bool) -> Markup:
+def _trial_axis(trials: Sequence[Trial], x: svg.Scale, frame: Frame) -> Markup:
     room = max(1, int((frame.x1 - frame.left) / 34))
-    every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if len(trials) / step <= room or step == 500)
+    every = next(
+        step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if len(trials) / step <= room or step == 500
+    )
     parts = [
         svg.text(x(i), frame.y1 + 18, str(trial.ordinal), "label", "middle")
         for i, trial in enumerate(trials)
         if i % every == 0
     ]
-    parts.append(svg.text(frame.x1 if beside else frame.width - 4, frame.height - 4, "trial →", "label", "end"))
+    parts.append(svg.text(frame.x1, frame.y1 + 36, "trial →", "label", "end"))
     return svg.group(parts)
 
 
 def _baseline_lines(baselines: Sequence[Trial], y: svg.Scale, frame: Frame, *, beside: bool) -> Markup:
+    """Return the lines with their labels: right of the plot, or below it where the width is scarce."""
     scores = [trial.score.value for trial in baselines if trial.score is not None]
-    heights = svg.spread([y(score) for score in scores], 17 if beside else 14, frame.top + 4, frame.y1 - 4)
+    heights = svg.spread([y(score) for score in scores], 17, frame.top + 4, frame.y1 - 4)
     parts: list[Markup] = []
-    for trial, score, height in zip(baselines, scores, heights, strict=True):
+    for k, (trial, score, height) in enumerate(zip(baselines, scores, heights, strict=True)):
         css = f"c-{trial.role}"
         parts.append(svg.line(frame.left, y(score), frame.x1, y(score), f"baseline {css}"))
-        words = f"{LABELS[trial.role]} {points(score)}"
+        at = height if beside else frame.y1 + 44 + 18 * k
+        start = frame.x1 + 17 if beside else frame.left + 6
         if beside:
             parts.append(svg.path([(frame.x1, y(score)), (frame.x1 + 10, height)], f"leader {css}"))
-            parts.append(svg.marker(frame.x1 + 17, height, SHAPES[trial.role], f"mark {css}", size=4.5))
-            parts.append(svg.text(frame.x1 + 27, height + 4, words, "name"))
-        else:
-            parts.append(svg.text(frame.x1 - 2, height - 4, words, f"name halo t-{trial.role}", "end"))
+        parts.append(svg.marker(start, at, SHAPES[trial.role], f"mark {css}", size=4.5))
+        parts.append(svg.text(start + 10, at + 4, f"{LABELS[trial.role]} {points(score)}", "name"))
     return svg.group(parts)
 
 
@@ -165,7 +168,9 @@ def _trial_point(
     if trial.score is None:
         lost = trial.state in ("failed", "invalid")
         title = f"#{trial.ordinal} {trial.state}" + (f": {trial.message}" if trial.message else "")
-        return svg.marker(at, frame.y1 - 7, NO_SCORE if lost else "circle", "lost" if lost else "open", title, 3.5)
+        return svg.marker(
+            at, frame.y1 - 7, NO_SCORE if lost else "circle", "lost" if lost else "open", title, 3.5
+        )
     improved = any(point.trial == trial.name == point.incumbent for point in report.curve)
     chosen = report.incumbent is not None and report.incumbent.trial == trial.name
     title = f"#{trial.ordinal} {with_interval(trial.score)}: {trial.words}"
@@ -190,16 +195,15 @@ def dots(halves: Sequence[HalfScores], tasks: Sequence[str], overall: str | None
     """
     if not halves or not any(half.tasks for half in halves):
         return None
-    return svg.Chart(wide=_dots(halves, tasks, overall, 960, 190), narrow=_dots(halves, tasks, overall, 380, 0))
+    return svg.Chart(
+        wide=_dots(halves, tasks, overall, 960, 150), narrow=_dots(halves, tasks, overall, 380, 0)
+    )
 
 
 def _dots(
     halves: Sequence[HalfScores], tasks: Sequence[str], overall: str | None, width: float, names: float
 ) -> Markup:
-    rows = [] if overall is None else [(overall, [(half.role, half.overall) for half in halves])]
-    rows += [(task, [(half.role, half.tasks.get(task)) for half in halves]) for task in tasks]
-    rows = [(name, [(role, score) for role, score in series if score is not None]) for name, series in rows]
-    rows = [(name, series) for name, series in rows if series]
+    rows = _score_rows(halves, tasks, overall)
     low, high = _range([score for _, series in rows for _, score in series])
     lane, above = 15.0, 0.0 if names else 20.0
     right = 64.0 if names else 12.0
@@ -214,7 +218,7 @@ def _dots(
     for k, ((name, series), tall) in enumerate(zip(rows, heights, strict=True)):
         strong = " strong" if k == 0 and overall is not None else ""
         if names:
-            label = svg.text(names - 6, top + tall / 2 + 4, shorten(name, 24), f"name{strong}", "end")
+            label = svg.text(0, top + tall / 2 + 4, shorten(name, 20), f"name{strong}")
         else:
             label = svg.text(2, top + 15, shorten(name, 44), f"name{strong}")
         parts += [label, svg.line(0, top + tall, width, top + tall, "rule")]
@@ -226,6 +230,18 @@ def _dots(
         top += tall
     label = "Scores on the report half by benchmark, with intervals. The table below holds the numbers."
     return svg.root(width, height, label, parts)
+
+
+def _score_rows(
+    halves: Sequence[HalfScores], tasks: Sequence[str], overall: str | None
+) -> list[tuple[str, list[tuple[Role, Estimate]]]]:
+    """Return the label and the known scores of every row that has any."""
+    rows: list[tuple[str, list[tuple[Role, Estimate]]]] = []
+    if overall is not None:
+        rows.append((overall, [(half.role, half.overall) for half in halves if half.overall is not None]))
+    for task in tasks:
+        rows.append((task, [(half.role, half.tasks[task]) for half in halves if task in half.tasks]))
+    return [(name, series) for name, series in rows if series]
 
 
 def _dot(role: Role, score: Estimate, x: svg.Scale, y: float, name: str) -> Markup:
@@ -241,33 +257,35 @@ def forest(gains: Sequence[Gain]) -> Markup | None:
     """Return the gains over the baselines with their intervals and the line of no gain; None without any."""
     if not gains:
         return None
-    width, row, top = 440.0, 52.0, 8.0
+    width, row, top, left, right = 440.0, 44.0, 4.0, 132.0, 54.0
     ends = [0.0]
     for gain in gains:
         ends += [gain.difference.value, gain.difference.low or 0.0, gain.difference.high or 0.0]
     low, high = min(ends), max(ends)
     pad = 0.08 * (high - low) or 0.01
-    x = svg.Scale(d0=low - pad, d1=high + pad, r0=8, r1=width - 8)
-    height = top + row * len(gains) + 26
-    parts = [svg.rect(x(0), top, width - 8 - x(0), row * len(gains), "better")]
-    for tick in svg.ticks(x.d0, x.d1, 5):
-        parts.append(svg.text(x(tick), height - 6, f"{100 * tick:+g}" if tick else "0", "label", "middle"))
-        parts.append(svg.line(x(tick), top, x(tick), height - 24, "grid" if tick else "zero"))
+    x = svg.Scale(d0=low - pad, d1=high + pad, r0=left, r1=width - right)
+    bottom = top + row * len(gains)
+    parts = [svg.rect(x(0), top, x.r1 - x(0), bottom - top, "better", radius=3)]
+    for tick in svg.ticks(x.d0, x.d1, 4):
+        parts.append(svg.text(x(tick), bottom + 20, f"{100 * tick:+g}" if tick else "0", "label", "middle"))
+        parts.append(svg.line(x(tick), top, x(tick), bottom, "grid"))
+    parts.append(svg.line(x(0), top, x(0), bottom + 5, "zero"))
     for k, gain in enumerate(gains):
-        middle = top + row * k + 35
+        middle = top + row * (k + 0.5)
         words = f"over {LABELS[gain.role].lower()}"
-        parts.append(svg.text(10, middle - 17, words, "name"))
-        shown = f"{signed_points(gain.difference.value)}"
-        parts.append(svg.text(width - 10, middle - 17, shown, "name strong halo", "end"))
+        parts.append(svg.text(0, middle + 4.5, words, "name"))
+        parts.append(svg.text(width, middle + 5, signed_points(gain.difference.value), "name strong", "end"))
         css = "c-search" if gain.conclusive else "unsure"
         if gain.difference.low is not None and gain.difference.high is not None:
-            parts.append(svg.line(x(gain.difference.low), middle, x(gain.difference.high), middle, f"bar {css}"))
+            parts.append(
+                svg.line(x(gain.difference.low), middle, x(gain.difference.high), middle, f"bar {css}")
+            )
         title = f"{words}: {with_interval(gain.difference, signed=True)} points"
         parts.append(svg.marker(x(gain.difference.value), middle, "diamond", f"mark {css}", title, 6))
     label = "Gain of the chosen recipe in points: " + "; ".join(
         f"over {LABELS[gain.role].lower()} {with_interval(gain.difference, signed=True)}" for gain in gains
     )
-    return svg.root(width, height, label, parts)
+    return svg.root(width, bottom + 26, label, parts)
 
 
 def spark(score: Estimate, low: float, high: float, css: str) -> Markup:

@@ -76,11 +76,17 @@ def warnings(
                 "the interval includes zero."
             )
     chosen = next((half for half in report_half if half.role == "search"), None)
-    few = [] if chosen is None else [
-        f"{task} ({score.items})" for task, score in chosen.tasks.items() if (score.items or 0) < FEW_ITEMS
-    ]
+    few = (
+        []
+        if chosen is None
+        else [
+            f"{task} ({score.items})"
+            for task, score in chosen.tasks.items()
+            if (score.items or 0) < FEW_ITEMS
+        ]
+    )
     if few:
-        found.append(f"Few report-half items, so wide and rough intervals: {', '.join(few)}.")
+        found.append(f"Few items on the report half, so wide intervals: {', '.join(few)}.")
     if incumbent.optimism is not None and incumbent.optimism > 0.01:
         found.append(
             f"The chosen recipe scores {points(incumbent.optimism)} points less on the report half than on the search "
@@ -118,7 +124,9 @@ def _comparison(chosen: Trial, gain: Gain, level: str) -> str:
             f"on items the search never saw{bounds}."
         )
     side = "above" if difference.value >= 0 else "below"
-    zero = f"the {level} interval, {ends}, includes zero" if ends else "there are too few items for an interval"
+    zero = (
+        f"the {level} interval, {ends}, includes zero" if ends else "there are too few items for an interval"
+    )
     return f"No proven gain: the best recipe is {size} points {side} {against} on unseen items, and {zero}."
 
 

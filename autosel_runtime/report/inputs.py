@@ -25,9 +25,9 @@ class TaskScore:
 class TrialInput:
     """One trial or baseline as it stands.
 
-    ``recipe`` is None for the untuned model. ``score`` and ``stderr`` are the objective on the search half in 0..1; ``tasks``
-    the search-half scores by task. ``mean`` and ``deviation`` are the surrogate's prediction. ``trace`` is that of the
-    recipe's execution, when it is known.
+    ``recipe`` is None for the untuned model. ``score`` and ``stderr`` are the objective on the search half in
+    0..1; ``tasks`` the search-half scores by task. ``mean`` and ``deviation`` are the surrogate's prediction.
+    ``trace`` is that of the recipe's execution, when it is known.
     """
 
     name: str
@@ -79,10 +79,10 @@ class Chosen:
 class ReportInputs:
     """Everything a report is built from.
 
-    ``items`` holds the report-half scores by trial name, for the incumbent and the baselines; ``out_of_domain`` the same on
-    tasks outside the objective; ``transfer`` the report-half scores by model, then by trial name. ``columns`` and ``mask`` (the
-    chosen subset, packed bits over pool rows) give the histograms and the source mix. Without ``chosen`` the
-    succeeded trial with the best search-half score is the incumbent.
+    ``items`` holds the report-half scores by trial name, for the incumbent and the baselines; ``out_of_domain``
+    the same on tasks outside the objective; ``transfer`` the report-half scores by model, then by trial name.
+    ``columns`` and ``mask`` (the chosen subset, packed bits over pool rows) give the histograms and the source
+    mix. Without ``chosen`` the succeeded trial with the best search-half score is the incumbent.
     """
 
     progress: SearchProgress
@@ -95,6 +95,6 @@ class ReportInputs:
     )
     columns: Columns | None = None
     mask: Mask | None = None
-    digests: Digests = field(default_factory=Digests)
+    digests: Digests = field(default_factory=lambda: Digests())
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     warnings: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ values, and no style attribute is used, since the policy would refuse it.
 
 import base64
 import hashlib
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -43,19 +44,7 @@ def _template() -> Template:
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "count": formats.count,
-        "signed_count": lambda number: "" if number is None else f"{formats.MINUS}{formats.count(number)}",
-        "percent": formats.percent,
-        "duration": formats.duration,
-        "accelerator_time": formats.accelerator_time,
-        "short_count": formats.short_count,
-        "role": _role,
-        "estimate": lambda estimate: formats.points(_value(estimate)),
-        "ends": formats.interval,
-        "gain": lambda estimate: formats.signed_points(_value(estimate)),
-        "gain_ends": lambda estimate: formats.interval(estimate, signed=True),
-    }
+    environment.filters.update(_FILTERS)
     return environment.get_template("page.html")
 
 
@@ -63,8 +52,35 @@ def _role(role: Role) -> str:
     return LABELS[role]
 
 
-def _value(estimate: Estimate | None) -> float | None:
-    return None if estimate is None else estimate.value
+def _dropped(number: int | None) -> str:
+    return "" if number is None else f"{formats.MINUS}{formats.count(number)}"
+
+
+def _score(estimate: Estimate | None) -> str:
+    return formats.points(None if estimate is None else estimate.value)
+
+
+def _gain(estimate: Estimate | None) -> str:
+    return formats.signed_points(None if estimate is None else estimate.value)
+
+
+def _gain_ends(estimate: Estimate | None) -> str:
+    return formats.interval(estimate, signed=True)
+
+
+_FILTERS: Mapping[str, Callable[..., str]] = {
+    "count": formats.count,
+    "dropped": _dropped,
+    "percent": formats.percent,
+    "duration": formats.duration,
+    "accelerator_time": formats.accelerator_time,
+    "short_count": formats.short_count,
+    "role": _role,
+    "estimate": _score,
+    "ends": formats.interval,
+    "gain": _gain,
+    "gain_ends": _gain_ends,
+}
 
 
 @cache

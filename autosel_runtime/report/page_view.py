@@ -49,6 +49,7 @@ class TreeRow:
     trial: Trial
     guides: tuple[str, ...]
     hidden_depth: int
+    below: bool
     node: Markup
     words: str
     meta: str
@@ -98,6 +99,8 @@ class View:
     """Everything that the template asks for beside the report itself."""
 
     title: str
+    claim: str
+    bounds: str
     level: str
     logo: Markup
     sections: tuple[tuple[str, str], ...]
@@ -122,9 +125,9 @@ class View:
     signals: tuple[SignalPanel, ...]
     more_signals: tuple[SignalPanel, ...]
     step_legend: Markup
-    wall_bar: Markup | None
+    wall_bar: svg.Chart | None
     wall_total: str
-    accelerator_bar: Markup | None
+    accelerator_bar: svg.Chart | None
     accelerator_total: str
     trial_cost: svg.Chart | None
     rows: tuple[TableRow, ...]
@@ -143,8 +146,11 @@ def page_view(report: Report) -> View:
     panels = _panels(report.signals)
     mix = sorted(report.sources, key=lambda source: -source.pool_rows)
     searched = sum(trial.role == "search" for trial in report.trials)
+    claim, bounds = _claim(report.headline)
     return View(
         title="/".join(part for part in (report.search.namespace, report.search.name) if part),
+        claim=claim,
+        bounds=bounds,
         level=f"{100 * report.search.confidence:g}\u202f%",
         logo=_logo(),
         sections=_sections(report),
@@ -181,9 +187,22 @@ def page_view(report: Report) -> View:
     )
 
 
+def _claim(headline: str) -> tuple[str, str]:
+    """Return the headline in two parts: the claim, and the interval that ends it, which is set lighter."""
+    claim, bracket, bounds = headline.rpartition(" (")
+    return (claim, f"({bounds}") if bracket and bounds.endswith(").") else (headline, "")
+
+
 def _sections(report: Report) -> tuple[tuple[str, str], ...]:
-    found = [("recipe", "Recipe", bool(report.incumbent)), ("benchmarks", "Benchmarks", bool(report.report_half))]
-    found += [("search", "Search", True), ("data", "Data", bool(report.signals)), ("cost", "Cost", bool(report.cost))]
+    found = [
+        ("recipe", "Recipe", bool(report.incumbent)),
+        ("benchmarks", "Benchmarks", bool(report.report_half)),
+    ]
+    found += [
+        ("search", "Search", True),
+        ("data", "Data", bool(report.signals)),
+        ("cost", "Cost", bool(report.cost)),
+    ]
     found += [("trials", "Trials", True), ("provenance", "Provenance", True)]
     return tuple((anchor, name) for anchor, name, present in found if present)
 
@@ -239,24 +258,33 @@ def _phases(report: Report, chosen: str | None) -> tuple[TreePhase, ...]:
     for phase in lineage(report.trials):
         inside = [branch.trial.score.value for branch in phase.branches if branch.trial.score is not None]
         best = f", best {points(max(inside))}" if inside else ""
-        rows = tuple(_tree_row(branch, values, (low, high), chosen) for branch in phase.branches)
+        following = (*(branch.depth for branch in phase.branches[1:]), 0)
+        rows = tuple(
+            _tree_row(branch, values, (low, high), chosen, below=after > branch.depth)
+            for branch, after in zip(phase.branches, following, strict=True)
+        )
         summary = plural(len(rows), "trial") + best
         phases.append(TreePhase(number=phase.number, summary=summary, rows=rows))
     return tuple(phases)
 
 
-def _tree_row(branch: Branch, values: Sequence[float], span: tuple[float, float], chosen: str | None) -> TreeRow:
+def _tree_row(
+    branch: Branch, values: Sequence[float], span: tuple[float, float], chosen: str | None, *, below: bool
+) -> TreeRow:
     trial = branch.trial
     root = not trial.changes or branch.depth == 0
     origin = f"from #{trial.parent}, {trial.origin}" if root and trial.parent is not None else trial.origin
     size = [f"{count(trial.size)} samples"] if trial.size is not None else []
-    state = [] if trial.state == "succeeded" else [trial.state + (f": {trial.message}" if trial.message else "")]
+    state = (
+        [] if trial.state == "succeeded" else [trial.state + (f": {trial.message}" if trial.message else "")]
+    )
     css, shape = _colour(trial, values)
     spark = None if trial.score is None else chart_scores.spark(trial.score, *span, f"mark {css}")
     return TreeRow(
         trial=trial,
         guides=branch.guides[-MAX_DEPTH:],
         hidden_depth=max(0, branch.depth - MAX_DEPTH),
+        below=below,
         node=svg.root(16, 16, trial.state, [svg.marker(8, 8, shape, css, size=4 if shape == "cross" else 6)]),
         words=trial.words if root else "; ".join(trial.changes) + ".",
         meta=" · ".join([origin, *size, *state]),
@@ -305,7 +333,9 @@ def _panels(signals: Sequence[Histogram]) -> tuple[SignalPanel, ...]:
         if chart is None:
             continue
         missing = f"{count(item.pool_missing)} rows of the pool have no value" if item.pool_missing else ""
-        shift = "" if item.shift is None else f"{'+' if item.shift > 0 else ''}{number(round(item.shift, 2))} SD"
+        shift = (
+            "" if item.shift is None else f"{'+' if item.shift > 0 else ''}{number(round(item.shift, 2))} SD"
+        )
         panels.append(SignalPanel(name=item.signal, shift=shift, chart=chart, missing=missing))
     return tuple(panels)
 
@@ -317,7 +347,9 @@ def _more_sources(total: int) -> str:
 
 def _digests(report: Report) -> tuple[tuple[str, str], ...]:
     found = report.digests.model_dump()
-    return tuple((name.capitalize(), value) for name, value in found.items() if value) or (("None", "not recorded"),)
+    return tuple((name.capitalize(), value) for name, value in found.items() if value) or (
+        ("None", "not recorded"),
+    )
 
 
 def _settings(report: Report) -> tuple[tuple[str, str], ...]:
@@ -368,7 +400,10 @@ def _data_legend() -> Markup:
 
 def _step_legend(report: Report) -> Markup:
     return _legend(
-        [(_swatch(svg.rect(1, 2, 12, 10, chart_data.step_class(use.step), radius=2)), use.step) for use in report.cost]
+        [
+            (_swatch(svg.rect(1, 2, 12, 10, chart_data.step_class(use.step), radius=2)), use.step)
+            for use in report.cost
+        ]
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Protocol
 
+from autosel_runtime.evaluate import statistics
 from autosel_runtime.report.inputs import ItemScores
 from autosel_runtime.report.model import CurvePoint, Estimate, Gain, HalfScores, Role, Trial
 
@@ -37,7 +38,27 @@ class Statistics(Protocol):
         ...
 
 
-def normal_estimate(score: float, stderr: float | None, confidence: float, items: int | None = None) -> Estimate:
+class ItemStatistics:
+    """The statistics of ``autosel_runtime.evaluate``: intervals that hold for few items, too."""
+
+    def mean(self, items: ItemScores, weights: Mapping[str, float], confidence: float) -> Estimate:
+        """Return the weighted mean over tasks of the mean item score."""
+        return _estimate(statistics.mean_interval(items, weights, confidence))
+
+    def paired(
+        self, first: ItemScores, second: ItemScores, weights: Mapping[str, float], confidence: float
+    ) -> Estimate:
+        """Return the weighted mean over tasks of the mean of ``first - second``."""
+        return _estimate(statistics.paired_difference(first, second, weights, confidence))
+
+
+def _estimate(found: statistics.Estimate) -> Estimate:
+    return Estimate(value=found.mean, stderr=found.stderr, low=found.low, high=found.high, items=found.n)
+
+
+def normal_estimate(
+    score: float, stderr: float | None, confidence: float, items: int | None = None
+) -> Estimate:
     """Return ``score`` with the interval s ± z·se, cut to 0..1; no interval without a standard error."""
     if stderr is None:
         return Estimate(value=score, items=items)
@@ -52,7 +73,7 @@ def normal_estimate(score: float, stderr: float | None, confidence: float, items
 
 
 def half_scores(
-    trial: Trial, items: ItemScores, weights: Mapping[str, float], confidence: float, statistics: Statistics
+    trial: Trial, items: ItemScores, weights: Mapping[str, float], confidence: float, source: Statistics
 ) -> HalfScores:
     """Return one trial's scores by task and overall; the overall score needs every task that ``weights`` names."""
     scored = {task: scores for task, scores in items.items() if scores}
@@ -60,10 +81,8 @@ def half_scores(
     return HalfScores(
         trial=trial.name,
         role=trial.role,
-        overall=statistics.mean(scored, weights, confidence) if complete else None,
-        tasks={
-            task: statistics.mean({task: scores}, {task: 1.0}, confidence) for task, scores in scored.items()
-        },
+        overall=source.mean(scored, weights, confidence) if complete else None,
+        tasks={task: source.mean({task: scores}, {task: 1.0}, confidence) for task, scores in scored.items()},
     )
 
 
@@ -73,13 +92,13 @@ def gain(
     second: ItemScores,
     weights: Mapping[str, float],
     confidence: float,
-    statistics: Statistics,
+    source: Statistics,
 ) -> Gain | None:
     """Return the incumbent (``first``) minus the ``baseline`` (``second``); None when a task has no common item."""
     first, second = common_items(first, second)
     if not first or any(task not in first for task in weights):
         return None
-    difference = statistics.paired(first, second, weights, confidence)
+    difference = source.paired(first, second, weights, confidence)
     low, high = difference.low, difference.high
     return Gain(
         baseline=baseline.name,
@@ -87,7 +106,7 @@ def gain(
         difference=difference,
         conclusive=low is not None and high is not None and (low > 0 or high < 0),
         tasks={
-            task: statistics.paired({task: first[task]}, {task: second[task]}, {task: 1.0}, confidence)
+            task: source.paired({task: first[task]}, {task: second[task]}, {task: 1.0}, confidence)
             for task in first
         },
     )

@@ -63,7 +63,9 @@ def line(x1: float, y1: float, x2: float, y2: float, css: str) -> Markup:
     return element("line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": css})
 
 
-def rect(x: float, y: float, width: float, height: float, css: str, title: str = "", radius: float = 0) -> Markup:
+def rect(
+    x: float, y: float, width: float, height: float, css: str, title: str = "", radius: float = 0
+) -> Markup:
     """Return a rectangle; negative sizes count as zero."""
     shape = {"x": x, "y": y, "width": max(width, 0), "height": max(height, 0), "class": css}
     return element("rect", {**shape, "rx": radius or None}, *_title(title))
@@ -72,7 +74,9 @@ def rect(x: float, y: float, width: float, height: float, css: str, title: str =
 def text(x: float, y: float, content: str, css: str = "", anchor: str = "start") -> Markup:
     """Return a text; ``anchor`` is start, middle or end."""
     return element(
-        "text", {"x": x, "y": y, "class": css or None, "text-anchor": None if anchor == "start" else anchor}, content
+        "text",
+        {"x": x, "y": y, "class": css or None, "text-anchor": None if anchor == "start" else anchor},
+        content,
     )
 
 

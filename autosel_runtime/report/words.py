@@ -123,13 +123,15 @@ def _score(params: Params) -> str | None:
 def _mona(params: Params) -> str | None:
     names = params.get("benchmarks")
     targets = value_words(names) if isinstance(names, list | tuple) and names else "the targets"
-    signal = {"mona": "MONA relevance", "relevance": "word relevance"}.get(str(params.get("signal")), "relevance")
+    signal = {"mona": "MONA relevance", "relevance": "word relevance"}.get(
+        str(params.get("signal")), "relevance"
+    )
     combine = params.get("combine", "union")
+    words = _cut(params, f"mean {signal}" if combine == "mean" else signal)
     if combine == "union" and params.get("exact_size", False) is not True:
-        words = _cut(params, signal)
         return words and f"{words} to each of {targets}, joined"
-    words = _cut(params, {"max": f"best {signal}", "mean": f"mean {signal}"}.get(str(combine), f"best-placed {signal}"))
-    return words and f"{words} to {targets}"
+    ends = {"max": f"to any of {targets}", "mean": f"to {targets}"}
+    return words and f"{words} {ends.get(str(combine), f'to any of {targets}, by place in each order')}"
 
 
 def _dedup(params: Params) -> str | None:
@@ -137,7 +139,11 @@ def _dedup(params: Params) -> str | None:
     if strategy == "exact":
         return "Drop exact duplicates" + _preference(params)
     given = params.get("threshold")
-    threshold = given if isinstance(given, int | float) else {"minhash": 0.8, "embedding": 0.95}.get(str(strategy), 0.0)
+    threshold = (
+        given
+        if isinstance(given, int | float)
+        else {"minhash": 0.8, "embedding": 0.95}.get(str(strategy), 0.0)
+    )
     kind = "near-duplicates" if strategy == "minhash" else "samples with near-equal embeddings,"
     return f"Drop {kind} above {number(float(threshold))} similarity" + _preference(params)
 

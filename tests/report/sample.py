@@ -21,7 +21,16 @@ from autosel_runtime.report.model import Digests, Estimate, Report, StepUse
 
 TASKS = {"gpqa": (448, 0.27), "gsm8k": (1319, 0.55), "bbh": (920, 0.29), "mmlu": (1800, 0.57)}
 OUTSIDE = {"graphwiz": (600, 0.37), "nlgraph": (620, 0.56)}
-SOURCES = ("metamath", "numina-cot", "code-feedback", "magpie-pro", "tulu-if", "sciq", "aqua-rat", "wizard-lm")
+SOURCES = (
+    "metamath",
+    "numina-cot",
+    "code-feedback",
+    "magpie-pro",
+    "tulu-if",
+    "sciq",
+    "aqua-rat",
+    "wizard-lm",
+)
 
 
 class SimpleStatistics:
@@ -56,7 +65,9 @@ def _weighted(values: Mapping[str, list[float]], weights: Mapping[str, float], c
     return Estimate(value=mean, stderr=error, low=mean - z * error, high=mean + z * error, items=items)
 
 
-def search_document(name: str = "math-and-reasoning", evaluations: int = 15, tasks: Mapping[str, object] = TASKS):
+def search_document(
+    name: str = "math-and-reasoning", evaluations: int = 15, tasks: Mapping[str, object] = TASKS
+):
     """Return a RecipeSearch over ``tasks``."""
     return RecipeSearch.model_validate(
         {
@@ -78,7 +89,9 @@ def search_document(name: str = "math-and-reasoning", evaluations: int = 15, tas
 def columns(rows: int = 45_500, seed: int = 3) -> ArrayColumns:
     """Return columns with plausible shapes: skewed lengths, bounded ratios, some missing values."""
     rng = np.random.default_rng(seed)
-    codes = rng.choice(len(SOURCES), rows, p=[0.24, 0.2, 0.15, 0.14, 0.11, 0.07, 0.05, 0.04]).astype(np.uint16)
+    codes = rng.choice(len(SOURCES), rows, p=[0.24, 0.2, 0.15, 0.14, 0.11, 0.07, 0.05, 0.04]).astype(
+        np.uint16
+    )
     lift = rng.normal(0, 1, len(SOURCES))[codes]
     values = {
         "words": np.exp(rng.normal(5.1, 0.8, rows) + 0.2 * lift),
@@ -117,12 +130,19 @@ def chosen_mask(pool: ArrayColumns, fraction: float = 0.4) -> np.ndarray:
     """Return a mask that prefers low IFD, high relevance and some sources."""
     rng = np.random.default_rng(9)
     ifd = np.nan_to_num(pool.scalar("ifd").values, nan=9.0)
-    key = ifd - 2.0 * pool.scalar("mona.gsm8k").values + rng.normal(0, 0.15, pool.rows) + 0.03 * pool.source_codes
+    key = (
+        ifd
+        - 2.0 * pool.scalar("mona.gsm8k").values
+        + rng.normal(0, 0.15, pool.rows)
+        + 0.03 * pool.source_codes
+    )
     bits = key <= np.quantile(key, fraction)
     return np.packbits(bits, bitorder="little")
 
 
-def item_scores(tasks: Mapping[str, tuple[int, float]], lift: float, seed: int) -> dict[str, dict[str, float]]:
+def item_scores(
+    tasks: Mapping[str, tuple[int, float]], lift: float, seed: int
+) -> dict[str, dict[str, float]]:
     """Return 0/1 scores by item; items share their difficulty between calls, so that pairing helps."""
     shared, own = np.random.default_rng(1), np.random.default_rng(seed)
     scores: dict[str, dict[str, float]] = {}
@@ -153,7 +173,10 @@ def _edited(parent: Recipe, rng: np.random.Generator) -> Recipe:
     else:
         at = int(rng.integers(len(steps)))
         if "fraction" in steps[at].params:
-            steps[at] = step(steps[at].operator, **{**steps[at].params, "fraction": round(float(rng.uniform(0.2, 0.95)), 2)})
+            steps[at] = step(
+                steps[at].operator,
+                **{**steps[at].params, "fraction": round(float(rng.uniform(0.2, 0.95)), 2)},
+            )
         else:
             steps[at] = fresh[int(rng.integers(5))]
     return recipe(*steps)
@@ -176,7 +199,9 @@ def trials(number: int, pool_rows: int, seed: int = 5) -> list[TrialInput]:
             phase, since = phase + 1, 0
             plan, origin, parent = _edited(starts[i % 3], rng), "reseed", None
         else:
-            best = max((t for t in found if t.score and t.phase == phase), key=lambda t: t.score or 0, default=None)
+            best = max(
+                (t for t in found if t.score and t.phase == phase), key=lambda t: t.score or 0, default=None
+            )
             anchor = best or max((t for t in found if t.score), key=lambda t: t.score or 0, default=found[0])
             plan, origin, parent = _edited(anchor.recipe or starts[0], rng), "edit", anchor.ordinal
         since += 1
@@ -190,7 +215,10 @@ def trials(number: int, pool_rows: int, seed: int = 5) -> list[TrialInput]:
         size = int(pool_rows * float(rng.uniform(0.15, 0.8)))
         score = 0.385 + 0.028 * (1 - math.exp(-i / 8)) + float(rng.normal(0, 0.009)) - (0.04 if i == 0 else 0)
         scored = state in ("succeeded", "reused")
-        message = {"failed": "train: out of memory on the device, after 3 attempts", "reused": "Same subset as trial 4."}
+        message = {
+            "failed": "train: out of memory on the device, after 3 attempts",
+            "reused": "Same subset as trial 4.",
+        }
         found.append(
             TrialInput(
                 name=f"math-{i:03d}",
@@ -207,7 +235,9 @@ def trials(number: int, pool_rows: int, seed: int = 5) -> list[TrialInput]:
                 state_vector={"retain_ratio": size / pool_rows, "mean_ifd": 0.6},
                 score=score if scored else None,
                 stderr=0.0081 if scored else None,
-                tasks={t: TaskScore(score=r, stderr=0.02, items=n // 2) for t, (n, r) in TASKS.items()} if scored else {},
+                tasks={t: TaskScore(score=r, stderr=0.02, items=n // 2) for t, (n, r) in TASKS.items()}
+                if scored
+                else {},
                 mean=None if i < 3 else score + float(rng.normal(0, 0.01)),
                 deviation=None if i < 3 else 0.011,
                 message=message.get(state, ""),
@@ -222,7 +252,13 @@ def _use(size: int, *, failed: bool = False) -> tuple[StepUse, ...]:
     use = [
         StepUse(step="suggest", seconds=14.0),
         StepUse(step="materialize", seconds=6.0 + size / 9000),
-        StepUse(step="train", runs=4 if failed else 1, seconds=train, accelerator_seconds=8 * train, tokens=size * 3 * 310),
+        StepUse(
+            step="train",
+            runs=4 if failed else 1,
+            seconds=train,
+            accelerator_seconds=8 * train,
+            tokens=size * 3 * 310,
+        ),
     ]
     if not failed:
         use.append(StepUse(step="evaluate", seconds=340.0, accelerator_seconds=8 * 340.0, tokens=2_900_000))
@@ -231,7 +267,10 @@ def _use(size: int, *, failed: bool = False) -> tuple[StepUse, ...]:
 
 def baselines(pool_rows: int, size: int) -> list[TrialInput]:
     """Return the three baselines with search-half scores."""
-    def one(name: str, role: str, score: float, plan: Recipe | None, rows: int | None, ordinal: int) -> TrialInput:
+
+    def one(
+        name: str, role: str, score: float, plan: Recipe | None, rows: int | None, ordinal: int
+    ) -> TrialInput:
         return TrialInput(
             name=name, ordinal=ordinal, role=role, state="succeeded", origin="baseline", recipe=plan, size=rows,
             score=score, stderr=0.008, use=_use(rows) if rows else (),
@@ -251,7 +290,13 @@ def traced(trial: TrialInput, pool_rows: int, size: int) -> TrialInput:
     before = [pool_rows, *kept]
     trace = tuple(
         StepTrace(
-            operator=s.operator, params=s.params, kept=k, dropped=b - k, reasons={"below cut": b - k}, examples={}, seconds=0.01
+            operator=s.operator,
+            params=s.params,
+            kept=k,
+            dropped=b - k,
+            reasons={"below cut": b - k},
+            examples={},
+            seconds=0.01,
         )
         for s, k, b in zip(steps, [*kept[:-1], size] if kept else [], before, strict=False)
     )
@@ -263,7 +308,10 @@ def sample_report(kind: str = "full") -> Report:
     pool = columns()
     if kind == "none":
         lost = [t for t in trials(8, pool.rows) if t.state == "failed"]
-        inputs = ReportInputs(progress=SearchProgress(state="failed", message="One trial failed, the limit is 1."), trials=tuple(lost))
+        inputs = ReportInputs(
+            progress=SearchProgress(state="failed", message="One trial failed, the limit is 1."),
+            trials=tuple(lost),
+        )
         return build_report(search_document(), inputs, SimpleStatistics())
     number = {"one": 1, "many": 200, "running": 7}.get(kind, 15)
     name = "math-and-reasoning"
@@ -287,18 +335,48 @@ def sample_report(kind: str = "full") -> Report:
         started="2026-11-20T08:12:00+00:00",
         finished=None if running else "2026-11-20T19:31:00+00:00",
         seconds=40_740.0,
-        use=(StepUse(step="prepare", seconds=22.0), StepUse(step="score", seconds=610.0, accelerator_seconds=610.0, tokens=14_100_000)),
+        use=(
+            StepUse(step="prepare", seconds=22.0),
+            StepUse(step="score", seconds=610.0, accelerator_seconds=610.0, tokens=14_100_000),
+        ),
     )
     inputs = ReportInputs(
         progress=progress,
         trials=tuple([*found, *([] if running else reference)]),
-        items={} if running else {n: item_scores(TASKS, lift, i) for i, (n, lift) in enumerate(zip(names, lifts, strict=True), 20)},
-        out_of_domain={} if running else {n: item_scores(OUTSIDE, lift / 2, i) for i, (n, lift) in enumerate(zip(names, lifts, strict=True), 50)},
-        transfer={} if running or kind != "full" else {"Qwen/Qwen2.5-7B": {n: item_scores(TASKS, 0.1 + lift, i) for i, (n, lift) in enumerate(zip(names[:3], lifts[:3], strict=True), 80)}},
+        items={}
+        if running
+        else {
+            n: item_scores(TASKS, lift, i) for i, (n, lift) in enumerate(zip(names, lifts, strict=True), 20)
+        },
+        out_of_domain={}
+        if running
+        else {
+            n: item_scores(OUTSIDE, lift / 2, i)
+            for i, (n, lift) in enumerate(zip(names, lifts, strict=True), 50)
+        },
+        transfer={}
+        if running or kind != "full"
+        else {
+            "Qwen/Qwen2.5-7B": {
+                n: item_scores(TASKS, 0.1 + lift, i)
+                for i, (n, lift) in enumerate(zip(names[:3], lifts[:3], strict=True), 80)
+            }
+        },
         columns=pool,
         mask=mask,
-        digests=Digests(pool=digest("pool"), signals=digest("signals"), training=digest("training"), evaluation=digest("evaluation")),
-        versions={"autosel": "0.1.0", "python": "3.11.9", "torch": "2.9.0", "transformers": "5.1.0", "vllm": "0.33.0"},
+        digests=Digests(
+            pool=digest("pool"),
+            signals=digest("signals"),
+            training=digest("training"),
+            evaluation=digest("evaluation"),
+        ),
+        versions={
+            "autosel": "0.1.0",
+            "python": "3.11.9",
+            "torch": "2.9.0",
+            "transformers": "5.1.0",
+            "vllm": "0.33.0",
+        },
     )
     return build_report(search_document(name, max(number, 15)), inputs, SimpleStatistics())
 
