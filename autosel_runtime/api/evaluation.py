@@ -12,23 +12,28 @@ class Task(Model):
 
     name: Name = Field(description="Task name, unique in the search.", examples=["gsm8k"])
     definition: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None,
+        default=None,
         description="Built-in task name or a task file; the task's own name when left out.",
         examples=["gsm8k", "tasks/support.yaml"],
     )
     uri: Uri | None = Field(
-        None, description="Items, one JSON object a line; the definition's own when left out.",
+        default=None,
+        description="Items, one JSON object a line; the definition's own when left out.",
         examples=["eval/gsm8k_test.jsonl"],
     )
     lm_eval: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="Task of lm-evaluation-harness to run instead of a definition.",
+        default=None,
+        description="Task of lm-evaluation-harness to run instead of a definition.",
         examples=["arc_easy"],
     )
     limit: int | None = Field(
-        None, ge=1, le=1_000_000, description="Use at most this many items, drawn with the split seed.",
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Use at most this many items, drawn with the split seed.",
         examples=[500],
     )
-    weight: float = Field(1.0, gt=0.0, le=1000.0, description="Weight in the score.", examples=[1.0])
+    weight: float = Field(default=1.0, gt=0.0, le=1000.0, description="Weight in the score.", examples=[1.0])
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Task":
@@ -49,15 +54,17 @@ class EvaluationSpec(Model):
         examples=[[{"name": "bbh", "uri": "bbh.jsonl"}]],
     )
     search_fraction: float = Field(
-        0.5, gt=0.0, lt=1.0, description="Share of the items that the search may see.", examples=[0.5]
+        default=0.5, gt=0.0, lt=1.0, description="Share of the items that the search may see.", examples=[0.5]
     )
-    split_seed: Seed = Field(7, description="Seed of the split by item.", examples=[7])
-    batch_size: int = Field(64, ge=1, le=4096, description="Prompts of a generation batch.", examples=[64])
+    split_seed: Seed = Field(default=7, description="Seed of the split by item.", examples=[7])
+    batch_size: int = Field(
+        default=64, ge=1, le=4096, description="Prompts of a generation batch.", examples=[64]
+    )
     max_new_tokens: int | None = Field(
-        None, ge=1, le=32_768, description="Replaces every task's own limit.", examples=[256]
+        default=None, ge=1, le=32_768, description="Replaces every task's own limit.", examples=[256]
     )
     confidence: float = Field(
-        0.95, ge=0.5, le=0.999, description="Level of the intervals.", examples=[0.95]
+        default=0.95, ge=0.5, le=0.999, description="Level of the intervals.", examples=[0.95]
     )
     transfer_models: Annotated[list[Uri], Field(max_length=16)] = Field(
         default_factory=list[str],
@@ -76,10 +83,8 @@ class EvaluationSpec(Model):
 class Baselines(Model):
     """Reference rows beside the search; they cost time but no budget."""
 
-    untuned: bool = Field(True, description="The model as it is.", examples=[True])
-    full_pool: bool = Field(True, description="Trained on the whole pool.", examples=[True])
+    untuned: bool = Field(default=True, description="The model as it is.", examples=[True])
+    full_pool: bool = Field(default=True, description="Trained on the whole pool.", examples=[True])
     random_subset: bool = Field(
-        True, description="Trained on a random subset of the chosen recipe's size.", examples=[True]
+        default=True, description="Trained on a random subset of the chosen recipe's size.", examples=[True]
     )
-
-

@@ -24,7 +24,8 @@ class FieldMapping(Model):
     """How one record becomes one chat: text templates over the record's fields, never code."""
 
     system: Template | None = Field(
-        None, description="Template of the system message; left out when it renders empty.",
+        default=None,
+        description="Template of the system message; left out when it renders empty.",
         examples=["You are a {role}."],
     )
     user: Template = Field(
@@ -36,7 +37,8 @@ class FieldMapping(Model):
         examples=["{answer}"],
     )
     source: Template | None = Field(
-        None, description="Template of the source name; the source's own name when left out.",
+        default=None,
+        description="Template of the source name; the source's own name when left out.",
         examples=["{dataset}"],
     )
 
@@ -51,14 +53,20 @@ class PoolSource(Model):
         examples=["pool/gsm8k_train.jsonl.gz"],
     )
     format: Format = Field(
-        "auto", description="Record format; auto reads the first records and says what it found.",
+        default="auto",
+        description="Record format; auto reads the first records and says what it found.",
         examples=["alpaca"],
     )
     mapping: FieldMapping | None = Field(
-        None, description="Templates for format mapping.", examples=[{"user": "{q}", "assistant": "{a}"}]
+        default=None,
+        description="Templates for format mapping.",
+        examples=[{"user": "{q}", "assistant": "{a}"}],
     )
     limit: int | None = Field(
-        None, ge=1, le=1_000_000_000, description="Read at most this many records, the first ones.",
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        description="Read at most this many records, the first ones.",
         examples=[10000],
     )
 
@@ -76,8 +84,11 @@ class PoolSpec(Model):
         description="Sources in pool order.", examples=[[{"name": "alpaca", "uri": "alpaca.jsonl"}]]
     )
     max_reject_fraction: float = Field(
-        0.5, ge=0.0, le=1.0,
-        description="Stop when more than this share of all records is rejected.", examples=[0.05],
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="Stop when more than this share of all records is rejected.",
+        examples=[0.05],
     )
 
     @model_validator(mode="after")
@@ -93,11 +104,17 @@ class Target(Model):
 
     name: Name = Field(description="Benchmark name, the key of its relevance signal.", examples=["gsm8k"])
     uri: Uri = Field(description="File of query samples.", examples=["targets/gsm8k.jsonl"])
-    format: Format = Field("auto", description="Record format.", examples=["question_answer"])
+    format: Format = Field(default="auto", description="Record format.", examples=["question_answer"])
     mapping: FieldMapping | None = Field(
-        None, description="Templates for format mapping.", examples=[{"user": "{q}", "assistant": "{a}"}]
+        default=None,
+        description="Templates for format mapping.",
+        examples=[{"user": "{q}", "assistant": "{a}"}],
     )
     limit: int = Field(
-        256, ge=1, le=100_000, description="Use at most this many, drawn with the seed.", examples=[128]
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Use at most this many, drawn with the seed.",
+        examples=[128],
     )
-    seed: Seed = Field(42, description="Seed of the draw.", examples=[42])
+    seed: Seed = Field(default=42, description="Seed of the draw.", examples=[42])

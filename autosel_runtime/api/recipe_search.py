@@ -22,12 +22,12 @@ class Metadata(Model):
 
     name: ResourceName = Field(description="Name of the search.", examples=["quickstart"])
     namespace: Annotated[str, Field(max_length=63)] | None = Field(
-        None, description="Namespace, in a cluster.", examples=["ml"]
+        default=None, description="Namespace, in a cluster.", examples=["ml"]
     )
     uid: Annotated[str, Field(max_length=64)] | None = Field(
-        None, description="Set by the API server.", examples=["6f1c..."]
+        default=None, description="Set by the API server.", examples=["6f1c..."]
     )
-    generation: int = Field(1, ge=0, le=2**53, description="Set by the API server.", examples=[1])
+    generation: int = Field(default=1, ge=0, le=2**53, description="Set by the API server.", examples=[1])
     labels: dict[str, str] = Field(default_factory=dict, description="Labels.", examples=[{"team": "nlp"}])
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations.", examples=[{}])
 
@@ -43,47 +43,58 @@ class RecipeSearchSpec(Model):
         description="The model that is tuned. Immutable.", examples=[{"uri": "models/smollm2"}]
     )
     targets: Annotated[list[Target], Field(max_length=64)] = Field(
-        default_factory=list[Target], description="Query samples by benchmark. Immutable.",
+        default_factory=list[Target],
+        description="Query samples by benchmark. Immutable.",
         examples=[[{"name": "gsm8k", "uri": "targets/gsm8k.jsonl"}]],
     )
     signals: SignalsSpec = Field(
-        SignalsSpec(), description="Per-sample signals. Immutable.", examples=[{"minhash": {"ngram": 5}}]
+        default=SignalsSpec(),
+        description="Per-sample signals. Immutable.",
+        examples=[{"minhash": {"ngram": 5}}],
     )
     search: SearchSettings = Field(
-        SearchSettings(), description="Search policy. Immutable.", examples=[{"seed": 42}]
+        default=SearchSettings(), description="Search policy. Immutable.", examples=[{"seed": 42}]
     )
     training: TrainingSpec = Field(
-        TrainingSpec(), description="Fine-tuning of every trial. Immutable.", examples=[{"method": "lora"}]
+        default=TrainingSpec(),
+        description="Fine-tuning of every trial. Immutable.",
+        examples=[{"method": "lora"}],
     )
     evaluation: EvaluationSpec = Field(
         description="Objective and reported benchmarks. Immutable.",
         examples=[{"tasks": [{"name": "gsm8k", "uri": "gsm8k.jsonl"}]}],
     )
     baselines: Baselines = Field(
-        Baselines(), description="Reference rows.", examples=[{"untuned": True}]
+        default=Baselines(), description="Reference rows.", examples=[{"untuned": True}]
     )
-    budget: Budget = Field(Budget(), description="When to stop. May be changed.", examples=[{"evaluations": 15}])
+    budget: Budget = Field(
+        default=Budget(), description="When to stop. May be changed.", examples=[{"evaluations": 15}]
+    )
     parallelism: int = Field(
-        1, ge=1, le=256, description="Trials that run at once. May be changed.", examples=[4]
+        default=1, ge=1, le=256, description="Trials that run at once. May be changed.", examples=[4]
     )
     failure_policy: FailurePolicy = Field(
-        FailurePolicy(), description="Retries and limits. May be changed.", examples=[{"retries": 3}]
+        default=FailurePolicy(), description="Retries and limits. May be changed.", examples=[{"retries": 3}]
     )
     steps: StepsSpec = Field(
-        StepsSpec(), description="Resources by step.", examples=[{"train": {"cpu": "8"}}]
+        default=StepsSpec(), description="Resources by step.", examples=[{"train": {"cpu": "8"}}]
     )
     scheduling: Scheduling = Field(
-        Scheduling(), description="Queueing and placement.", examples=[{"queueName": "ml"}]
+        default=Scheduling(), description="Queueing and placement.", examples=[{"queueName": "ml"}]
     )
     storage: StorageSpec = Field(
-        StorageSpec(), description="Where data lies. Immutable.", examples=[{"uri": "s3://ml-data/autosel"}]
+        default=StorageSpec(),
+        description="Where data lies. Immutable.",
+        examples=[{"uri": "s3://ml-data/autosel"}],
     )
-    suspend: bool = Field(False, description="Start nothing new while true. May be changed.", examples=[False])
+    suspend: bool = Field(
+        default=False, description="Start nothing new while true. May be changed.", examples=[False]
+    )
     suspend_policy: Literal["Drain", "Stop"] = Field(
-        "Drain", description="Let running steps finish, or stop them.", examples=["Drain"]
+        default="Drain", description="Let running steps finish, or stop them.", examples=["Drain"]
     )
     readiness: Literal["Accepted", "Finished"] = Field(
-        "Accepted", description="When condition Ready turns true.", examples=["Finished"]
+        default="Accepted", description="When condition Ready turns true.", examples=["Finished"]
     )
 
     @model_validator(mode="after")
@@ -100,7 +111,16 @@ class RecipeSearchSpec(Model):
 
 # Fields of the spec that a running search obeys when they change; all others are fixed at its start.
 MUTABLE_FIELDS = frozenset(
-    {"budget", "parallelism", "failure_policy", "suspend", "suspend_policy", "readiness", "steps", "scheduling"}
+    {
+        "budget",
+        "parallelism",
+        "failure_policy",
+        "suspend",
+        "suspend_policy",
+        "readiness",
+        "steps",
+        "scheduling",
+    }
 )
 
 
@@ -110,11 +130,13 @@ class RecipeSearch(Model):
     model_config = {**Model.model_config, "extra": "forbid"}
 
     api_version: Literal["autosel.dev/v1alpha1"] = Field(
-        API_VERSION, description="API version.", examples=[API_VERSION]
+        default=API_VERSION, description="API version.", examples=[API_VERSION]
     )
-    kind: Literal["RecipeSearch"] = Field("RecipeSearch", description="Kind.", examples=["RecipeSearch"])
+    kind: Literal["RecipeSearch"] = Field(
+        default="RecipeSearch", description="Kind.", examples=["RecipeSearch"]
+    )
     metadata: Metadata = Field(description="Name and namespace.", examples=[{"name": "quickstart"}])
     spec: RecipeSearchSpec = Field(description="The search.", examples=[{"parallelism": 2}])
-    status: dict[str, Any] | None = Field(None, description="Written by the controller.", examples=[{}])
-
-
+    status: dict[str, Any] | None = Field(
+        default=None, description="Written by the controller.", examples=[{}]
+    )

@@ -16,11 +16,14 @@ class Accelerator(Model):
     """Devices of one pod."""
 
     kind: Literal["none", "nvidia", "amd", "ascend"] = Field(
-        "none", description="Vendor; decides the resource name and the environment.", examples=["nvidia"]
+        default="none",
+        description="Vendor; decides the resource name and the environment.",
+        examples=["nvidia"],
     )
-    count: int = Field(1, ge=1, le=64, description="Devices of a pod.", examples=[1])
+    count: int = Field(default=1, ge=1, le=64, description="Devices of a pod.", examples=[1])
     resource: ShortText | None = Field(
-        None, description="Resource name when it is not the vendor's usual one.",
+        default=None,
+        description="Resource name when it is not the vendor's usual one.",
         examples=["nvidia.com/mig-3g.40gb"],
     )
 
@@ -28,28 +31,35 @@ class Accelerator(Model):
 class StepResources(Model):
     """Resources and placement of one kind of step."""
 
-    cpu: Quantity = Field("1", description="Processor request.", examples=["4"])
-    memory: Quantity = Field("2Gi", description="Memory request and limit.", examples=["32Gi"])
+    cpu: Quantity = Field(default="1", description="Processor request.", examples=["4"])
+    memory: Quantity = Field(default="2Gi", description="Memory request and limit.", examples=["32Gi"])
     accelerator: Accelerator = Field(
-        Accelerator(), description="Accelerators.", examples=[{"kind": "nvidia", "count": 1}]
+        default=Accelerator(), description="Accelerators.", examples=[{"kind": "nvidia", "count": 1}]
     )
     shards: int = Field(
-        1, ge=1, le=1024, description="Pods that share the work of prepare, score and evaluate.", examples=[4]
+        default=1,
+        ge=1,
+        le=1024,
+        description="Pods that share the work of prepare, score and evaluate.",
+        examples=[4],
     )
-    nodes: int = Field(1, ge=1, le=256, description="Pods of a distributed train step.", examples=[2])
+    nodes: int = Field(default=1, ge=1, le=256, description="Pods of a distributed train step.", examples=[2])
     image: ShortText | None = Field(
-        None, description="Image, best by digest; the operator's default when left out.",
+        default=None,
+        description="Image, best by digest; the operator's default when left out.",
         examples=["ghcr.io/autosel/runtime-cuda@sha256:..."],
     )
     node_selector: Annotated[dict[str, str], Field(max_length=32)] = Field(
         default_factory=dict, description="Labels a node must have.", examples=[{"pool": "gpu-h100"}]
     )
     tolerations: Annotated[list[dict[str, Any]], Field(max_length=32)] = Field(
-        default_factory=list, description="Taints that are tolerated.",
+        default_factory=list,
+        description="Taints that are tolerated.",
         examples=[[{"key": "nvidia.com/gpu", "operator": "Exists"}]],
     )
     pod_template: dict[str, Any] = Field(
-        default_factory=dict, description="Merged over the pod template that the operator makes.",
+        default_factory=dict,
+        description="Merged over the pod template that the operator makes.",
         examples=[{"spec": {"runtimeClassName": "nvidia"}}],
     )
 
@@ -57,35 +67,49 @@ class StepResources(Model):
 class StepsSpec(Model):
     """Resources by step; a step that is left out takes the defaults."""
 
-    prepare: StepResources = Field(StepResources(), description="Reads the pool.", examples=[{"cpu": "4"}])
-    score: StepResources = Field(StepResources(), description="Computes signals.", examples=[{"shards": 4}])
-    suggest: StepResources = Field(StepResources(), description="Proposes recipes.", examples=[{"cpu": "2"}])
+    prepare: StepResources = Field(
+        default=StepResources(), description="Reads the pool.", examples=[{"cpu": "4"}]
+    )
+    score: StepResources = Field(
+        default=StepResources(), description="Computes signals.", examples=[{"shards": 4}]
+    )
+    suggest: StepResources = Field(
+        default=StepResources(), description="Proposes recipes.", examples=[{"cpu": "2"}]
+    )
     materialize: StepResources = Field(
-        StepResources(), description="Writes a subset.", examples=[{"memory": "4Gi"}]
+        default=StepResources(), description="Writes a subset.", examples=[{"memory": "4Gi"}]
     )
     train: StepResources = Field(
-        StepResources(), description="Fine-tunes.", examples=[{"accelerator": {"kind": "nvidia"}}]
+        default=StepResources(), description="Fine-tunes.", examples=[{"accelerator": {"kind": "nvidia"}}]
     )
     evaluate: StepResources = Field(
-        StepResources(), description="Scores a model.", examples=[{"accelerator": {"kind": "nvidia"}}]
+        default=StepResources(), description="Scores a model.", examples=[{"accelerator": {"kind": "nvidia"}}]
     )
-    report: StepResources = Field(StepResources(), description="Writes the report.", examples=[{"cpu": "1"}])
+    report: StepResources = Field(
+        default=StepResources(), description="Writes the report.", examples=[{"cpu": "1"}]
+    )
 
 
 class Scheduling(Model):
     """How step Jobs are queued and placed."""
 
-    queue_name: ShortText | None = Field(None, description="Kueue queue.", examples=["ml-team"])
-    priority_class_name: ShortText | None = Field(None, description="Pod priority.", examples=["batch-low"])
-    workload_priority_class: ShortText | None = Field(
-        None, description="Kueue workload priority.", examples=["research"]
+    queue_name: ShortText | None = Field(default=None, description="Kueue queue.", examples=["ml-team"])
+    priority_class_name: ShortText | None = Field(
+        default=None, description="Pod priority.", examples=["batch-low"]
     )
-    runtime_class_name: ShortText | None = Field(None, description="Container runtime.", examples=["nvidia"])
+    workload_priority_class: ShortText | None = Field(
+        default=None, description="Kueue workload priority.", examples=["research"]
+    )
+    runtime_class_name: ShortText | None = Field(
+        default=None, description="Container runtime.", examples=["nvidia"]
+    )
     image_pull_secrets: Annotated[list[ShortText], Field(max_length=16)] = Field(
         default_factory=list, description="Secrets for pulling images.", examples=[["registry"]]
     )
     service_account_name: ShortText | None = Field(
-        None, description="Service account of step pods, for workload identity.", examples=["autosel-steps"]
+        default=None,
+        description="Service account of step pods, for workload identity.",
+        examples=["autosel-steps"],
     )
 
 
@@ -93,24 +117,33 @@ class StorageSpec(Model):
     """The store that holds the pool, signals, subsets, models and results."""
 
     uri: Uri | None = Field(
-        None,
+        default=None,
         description="s3://bucket/prefix, or a folder; on one machine the run's own folder when left out.",
         examples=["s3://ml-data/autosel"],
     )
     endpoint: Uri | None = Field(
-        None, description="S3 endpoint; the provider's own when left out.", examples=["https://s3.example.com"]
+        default=None,
+        description="S3 endpoint; the provider's own when left out.",
+        examples=["https://s3.example.com"],
     )
     region: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        None, description="S3 region.", examples=["eu-central-1"]
+        default=None, description="S3 region.", examples=["eu-central-1"]
     )
-    path_style: bool = Field(False, description="Bucket in the path, not in the host.", examples=[True])
+    path_style: bool = Field(
+        default=False, description="Bucket in the path, not in the host.", examples=[True]
+    )
     ca_bundle: Uri | None = Field(
-        None, description="File with certificates of the endpoint's authority.", examples=["/etc/ca/ca.crt"]
+        default=None,
+        description="File with certificates of the endpoint's authority.",
+        examples=["/etc/ca/ca.crt"],
     )
     access_key: SecretKeyRef | None = Field(
-        None, description="Access key id; the environment's usual credentials when left out.",
+        default=None,
+        description="Access key id; the environment's usual credentials when left out.",
         examples=[{"name": "s3", "key": "AWS_ACCESS_KEY_ID"}],
     )
     secret_key: SecretKeyRef | None = Field(
-        None, description="Secret access key.", examples=[{"name": "s3", "key": "AWS_SECRET_ACCESS_KEY"}]
+        default=None,
+        description="Secret access key.",
+        examples=[{"name": "s3", "key": "AWS_SECRET_ACCESS_KEY"}],
     )

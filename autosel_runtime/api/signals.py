@@ -10,20 +10,22 @@ from autosel_runtime.api.common import Model, Uri
 class LexicalSignals(Model):
     """Signals of the text alone; they need no model."""
 
-    ngram_entropy: bool = Field(True, description="Unigram Shannon entropy in bits.", examples=[True])
+    ngram_entropy: bool = Field(default=True, description="Unigram Shannon entropy in bits.", examples=[True])
     action_object: bool = Field(
-        False, description="Verbs and the size of their dependency subtrees; needs spaCy and its model.",
+        default=False,
+        description="Verbs and the size of their dependency subtrees; needs spaCy and its model.",
         examples=[False],
     )
     spacy_model: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        "en_core_web_sm", description="spaCy model of action_object.", examples=["en_core_web_sm"]
+        default="en_core_web_sm", description="spaCy model of action_object.", examples=["en_core_web_sm"]
     )
     quality: bool = Field(
-        True, description="Rule score in 0..1: length, repetition, symbols, an answer that ends.",
+        default=True,
+        description="Rule score in 0..1: length, repetition, symbols, an answer that ends.",
         examples=[True],
     )
     relevance: bool = Field(
-        True,
+        default=True,
         description="Generalised Jaccard of word n-grams to each target; the light form of MONA.",
         examples=[True],
     )
@@ -32,11 +34,14 @@ class LexicalSignals(Model):
 class MinHashSignals(Model):
     """MinHash signatures, computed once; a threshold is then a look-up."""
 
-    enabled: bool = Field(True, description="Compute signatures.", examples=[True])
-    permutations: int = Field(128, ge=16, le=512, description="Hash functions.", examples=[128])
-    ngram: int = Field(5, ge=1, le=20, description="Words in a shingle.", examples=[5])
+    enabled: bool = Field(default=True, description="Compute signatures.", examples=[True])
+    permutations: int = Field(default=128, ge=16, le=512, description="Hash functions.", examples=[128])
+    ngram: int = Field(default=5, ge=1, le=20, description="Words in a shingle.", examples=[5])
     floor: float = Field(
-        0.5, ge=0.1, le=0.99, description="Least Jaccard similarity that a recipe may ask for.",
+        default=0.5,
+        ge=0.1,
+        le=0.99,
+        description="Least Jaccard similarity that a recipe may ask for.",
         examples=[0.5],
     )
 
@@ -44,24 +49,34 @@ class MinHashSignals(Model):
 class LanguageModelSignals(Model):
     """Signals of a language model's token probabilities: IFD, varentropy, loss."""
 
-    enabled: bool = Field(True, description="Compute them.", examples=[True])
+    enabled: bool = Field(default=True, description="Compute them.", examples=[True])
     model: Uri | None = Field(
-        None, description="Model folder or id; the search's own model when left out. A smaller one is faster.",
+        default=None,
+        description="Model folder or id; the search's own model when left out. A smaller one is faster.",
         examples=["models/smollm2"],
     )
     max_tokens: int = Field(
-        2048, ge=16, le=131_072, description="Longest text in tokens; longer ones keep their answer.",
+        default=2048,
+        ge=16,
+        le=131_072,
+        description="Longest text in tokens; longer ones keep their answer.",
         examples=[2048],
     )
     chat_template: bool = Field(
-        True, description="Render chats as in training; false joins the texts with newlines.",
+        default=True,
+        description="Render chats as in training; false joins the texts with newlines.",
         examples=[True],
     )
     batch_tokens: int = Field(
-        16_384, ge=64, le=1_048_576, description="Tokens in a batch, padding included.", examples=[16384]
+        default=16_384,
+        ge=64,
+        le=1_048_576,
+        description="Tokens in a batch, padding included.",
+        examples=[16384],
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Weights and arithmetic; auto is bfloat16 on accelerators, float32 on CPU.",
+        default="auto",
+        description="Weights and arithmetic; auto is bfloat16 on accelerators, float32 on CPU.",
         examples=["auto"],
     )
 
@@ -74,7 +89,11 @@ class SaeSignals(Model):
         description="Module whose output is encoded, relative to the base model.", examples=["layers.26"]
     )
     top_k: int | None = Field(
-        192, ge=1, le=65_536, description="Features kept for a sample; null keeps all.", examples=[192]
+        default=192,
+        ge=1,
+        le=65_536,
+        description="Features kept for a sample; null keeps all.",
+        examples=[192],
     )
 
 
@@ -82,19 +101,27 @@ class SignalsSpec(Model):
     """The signals of the pool, each computed once."""
 
     lexical: LexicalSignals = Field(
-        LexicalSignals(), description="Signals of the text.", examples=[{"actionObject": True}]
+        default=LexicalSignals(), description="Signals of the text.", examples=[{"actionObject": True}]
     )
     minhash: MinHashSignals = Field(
-        MinHashSignals(), description="Signatures for near-duplicate removal.", examples=[{"permutations": 64}]
+        default=MinHashSignals(),
+        description="Signatures for near-duplicate removal.",
+        examples=[{"permutations": 64}],
     )
     language_model: LanguageModelSignals = Field(
-        LanguageModelSignals(), description="Signals of token probabilities.", examples=[{"maxTokens": 1024}]
+        default=LanguageModelSignals(),
+        description="Signals of token probabilities.",
+        examples=[{"maxTokens": 1024}],
     )
     sae: SaeSignals | None = Field(
-        None, description="Sparse-autoencoder features.",
+        default=None,
+        description="Sparse-autoencoder features.",
         examples=[{"uri": "sae/layers.26", "hookpoint": "layers.26"}],
     )
     rows_per_shard: int = Field(
-        20_000, ge=100, le=1_000_000, description="Rows of a shard, the unit of work, retry and resume.",
+        default=20_000,
+        ge=100,
+        le=1_000_000,
+        description="Rows of a shard, the unit of work, retry and resume.",
         examples=[20000],
     )

@@ -15,10 +15,11 @@ class ModelRef(Model):
         examples=["models/smollm2-135m"],
     )
     revision: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="Hub revision.", examples=["main"]
+        default=None, description="Hub revision.", examples=["main"]
     )
     chat_template: Annotated[str, Field(max_length=65_536)] | None = Field(
-        None, description="Jinja chat template that replaces the tokenizer's own.",
+        default=None,
+        description="Jinja chat template that replaces the tokenizer's own.",
         examples=["{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"],
     )
 
@@ -26,11 +27,14 @@ class ModelRef(Model):
 class LoraSettings(Model):
     """Low-rank adapters."""
 
-    rank: int = Field(16, ge=1, le=1024, description="Rank.", examples=[16])
-    alpha: int = Field(32, ge=1, le=4096, description="Scale; alpha over rank multiplies the update.", examples=[32])
-    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout.", examples=[0.05])
+    rank: int = Field(default=16, ge=1, le=1024, description="Rank.", examples=[16])
+    alpha: int = Field(
+        default=32, ge=1, le=4096, description="Scale; alpha over rank multiplies the update.", examples=[32]
+    )
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Dropout.", examples=[0.05])
     target_modules: Annotated[list[str], Field(min_length=1, max_length=32)] | None = Field(
-        None, description="Modules that get adapters; all linear layers when left out.",
+        default=None,
+        description="Modules that get adapters; all linear layers when left out.",
         examples=[["q_proj", "v_proj"]],
     )
 
@@ -38,45 +42,64 @@ class LoraSettings(Model):
 class TrainingSpec(Model):
     """Fine-tuning, the same for every trial: only the data differs."""
 
-    method: Literal["full", "lora"] = Field("lora", description="All weights or adapters.", examples=["full"])
-    lora: LoraSettings = Field(LoraSettings(), description="Settings of method lora.", examples=[{"rank": 8}])
+    method: Literal["full", "lora"] = Field(
+        default="lora", description="All weights or adapters.", examples=["full"]
+    )
+    lora: LoraSettings = Field(
+        default=LoraSettings(), description="Settings of method lora.", examples=[{"rank": 8}]
+    )
     epochs: float = Field(
-        3.0, gt=0.0, le=100.0, description="Passes over the subset; see maxSteps.", examples=[3.0]
+        default=3.0, gt=0.0, le=100.0, description="Passes over the subset; see maxSteps.", examples=[3.0]
     )
     max_steps: int | None = Field(
-        None, ge=1, le=10_000_000,
+        default=None,
+        ge=1,
+        le=10_000_000,
         description="Optimizer steps of every trial, whatever its subset's size; replaces epochs.",
         examples=[400],
     )
-    learning_rate: float = Field(2e-5, gt=0.0, le=1.0, description="Peak learning rate.", examples=[2e-5])
+    learning_rate: float = Field(
+        default=2e-5, gt=0.0, le=1.0, description="Peak learning rate.", examples=[2e-5]
+    )
     scheduler: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="Learning-rate schedule after warm-up.", examples=["cosine"]
+        default="cosine", description="Learning-rate schedule after warm-up.", examples=["cosine"]
     )
     warmup_fraction: float = Field(
-        0.1, ge=0.0, le=1.0, description="Share of the steps with rising rate.", examples=[0.1]
+        default=0.1, ge=0.0, le=1.0, description="Share of the steps with rising rate.", examples=[0.1]
     )
-    weight_decay: float = Field(0.0, ge=0.0, le=1.0, description="AdamW weight decay.", examples=[0.0])
-    max_grad_norm: float = Field(1.0, gt=0.0, le=1000.0, description="Gradient clipping.", examples=[1.0])
+    weight_decay: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="AdamW weight decay.", examples=[0.0]
+    )
+    max_grad_norm: float = Field(
+        default=1.0, gt=0.0, le=1000.0, description="Gradient clipping.", examples=[1.0]
+    )
     global_batch: int = Field(
-        32, ge=1, le=65_536, description="Samples of an optimizer step over all devices.", examples=[256]
+        default=32,
+        ge=1,
+        le=65_536,
+        description="Samples of an optimizer step over all devices.",
+        examples=[256],
     )
     micro_batch: int = Field(
-        8, ge=1, le=4096, description="Samples of a forward pass on one device.", examples=[8]
+        default=8, ge=1, le=4096, description="Samples of a forward pass on one device.", examples=[8]
     )
     max_tokens: int = Field(
-        2048, ge=16, le=131_072, description="Longest sample; longer ones are cut on the left of the chat.",
+        default=2048,
+        ge=16,
+        le=131_072,
+        description="Longest sample; longer ones are cut on the left of the chat.",
         examples=[2048],
     )
     loss_on: Literal["last_answer", "all_answers"] = Field(
-        "all_answers", description="Which assistant turns are learnt.", examples=["all_answers"]
+        default="all_answers", description="Which assistant turns are learnt.", examples=["all_answers"]
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto is bfloat16 on accelerators, float32 on CPU.", examples=["auto"]
+        default="auto", description="auto is bfloat16 on accelerators, float32 on CPU.", examples=["auto"]
     )
     gradient_checkpointing: bool = Field(
-        False, description="Recompute activations to save memory.", examples=[False]
+        default=False, description="Recompute activations to save memory.", examples=[False]
     )
-    seed: Seed = Field(17, description="Seed of order, dropout and new weights.", examples=[17])
+    seed: Seed = Field(default=17, description="Seed of order, dropout and new weights.", examples=[17])
     deepspeed: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None, description="DeepSpeed configuration file.", examples=["ds_zero2.json"]
+        default=None, description="DeepSpeed configuration file.", examples=["ds_zero2.json"]
     )

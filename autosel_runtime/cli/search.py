@@ -23,9 +23,8 @@ def run(
     json_output: Annotated[bool, typer.Option("--json", help="Print the final state as JSON.")] = False,
 ) -> None:
     """Run a search here, to its end. Run it again to go on after ctrl-c, a crash or a raised budget."""
-    from controller.local.display import Display
-
     from autosel_runtime.api.load import load_search
+    from controller.local.display import Display
     from controller.local.run import run as run_search
 
     if not document.exists():
@@ -35,7 +34,7 @@ def run(
     display = Display(folder=folder)
     outcome = run_search(document, folder, listen=display.show, warn=note)
     display.close()
-    _publish_report(folder)
+    _write_report(folder)
     if json_output:
         emit_json({"folder": str(folder), **asdict(outcome.state)})
     else:
@@ -48,10 +47,13 @@ def _stop(_signal: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _publish_report(folder: Path) -> None:
-    from controller.local.report import copy_report
+def _write_report(folder: Path) -> None:
+    from controller.local.report import report_of, write_report
 
-    copy_report(folder)
+    try:
+        write_report(folder, report_of(folder))
+    except NoInputError as error:
+        note(str(error))
 
 
 def _tell(folder: Path, state: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.errors import DataError, NoInputError
 from autosel_runtime.steps.document import StepDocument
-from autosel_runtime.store.open import open_store
+from autosel_runtime.store.open_store import open_store
 from autosel_runtime.store.port import Store
 from autosel_runtime.store.publish import Marker, fetch, find
 
@@ -48,12 +48,19 @@ class StepContext:
 
     def fetch(self, prefix: str, names: list[str] | None = None) -> Path:
         """Return a local folder with the files of a finished artifact, verified."""
-        folder = self.work / "inputs" / prefix
-        return fetch(self.store, self.marker(prefix), folder, names)
+        folder = Path(self.document.work) / "inputs" / prefix
+        cache = Path(self.document.work) / "cache"
+        return fetch(self.store, self.marker(prefix), folder, names, cache=cache)
 
-    def resolve(self, uri: str) -> Path:
-        """Return the local path of a URI of the specification; relative ones start at the base."""
-        return self.base / Path(uri.removeprefix("file://")).expanduser()
+    def model(self, uri: str) -> Path | str:
+        """Return the folder of a model (relative ones start at the base), or ``uri`` itself when it is a hub id.
+
+        Only the search's own model may be a hub id, and only with a revision, since its digest is made of both.
+        """
+        path = self.base / Path(uri.removeprefix("file://")).expanduser()
+        if path.exists() or uri != self.spec.model.uri or self.spec.model.revision is None:
+            return path
+        return uri
 
 
 @dataclass(frozen=True, kw_only=True)

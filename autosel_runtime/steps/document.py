@@ -16,23 +16,29 @@ SCHEMA = "autosel.dev/step/v1"
 class StepDocument(Model):
     """One step of a search: what to do, with what, and where the result goes."""
 
-    document: Literal["autosel.dev/step/v1"] = Field(SCHEMA, description="Version.", examples=[SCHEMA])
+    document: Literal["autosel.dev/step/v1"] = Field(
+        default=SCHEMA, description="Version.", examples=[SCHEMA]
+    )
     step: StepName = Field(description="Kind of step.", examples=["train"])
     name: Annotated[str, Field(max_length=128)] = Field(description="Name.", examples=["t00001.train"])
-    attempt: int = Field(1, ge=1, le=1000, description="Attempt, from 1.", examples=[1])
+    attempt: int = Field(default=1, ge=1, le=1000, description="Attempt, from 1.", examples=[1])
     uid: Annotated[str, Field(max_length=64)] = Field(description="The search.", examples=["6f1c"])
     search_name: Annotated[str, Field(max_length=63)] = Field(
-        "search", description="Name of the search.", examples=["quickstart"]
+        default="search", description="Name of the search.", examples=["quickstart"]
     )
     search: RecipeSearchSpec = Field(description="Specification of the search.", examples=[{}])
     base: Annotated[str, Field(max_length=4096)] = Field(
-        ".", description="Folder that relative paths start at.", examples=["/data"]
+        default=".", description="Folder that relative paths start at.", examples=["/data"]
     )
     default_store: Annotated[str, Field(max_length=4096)] = Field(
-        "store", description="Folder of the store when the search names none.", examples=["/runs/x/store"]
+        default="store",
+        description="Folder of the store when the search names none.",
+        examples=["/runs/x/store"],
     )
     work: Annotated[str, Field(max_length=4096)] = Field(
-        "work", description="Scratch folder; what lies there speeds up a new attempt.", examples=["/work"]
+        default="work",
+        description="Scratch folder; what lies there speeds up a new attempt.",
+        examples=["/work"],
     )
     inputs: dict[str, Any] = Field(default_factory=dict, description="Inputs of the step.", examples=[{}])
     output: Annotated[str, Field(max_length=512)] = Field(

@@ -26,6 +26,7 @@ def evaluate(context: StepContext) -> StepOutput:
         base=context.base,
         out=out,
         chat_template=context.spec.model.chat_template,
+        revision=context.spec.model.revision,
     )
     seconds = time.monotonic() - started
     tasks = {
@@ -44,8 +45,8 @@ def evaluate(context: StepContext) -> StepOutput:
     )
 
 
-def _model(context: StepContext) -> tuple[Path, Path | None]:
-    start = context.resolve(context.input("base_model"))
+def _model(context: StepContext) -> tuple[Path | str, Path | None]:
+    start = context.model(context.input("base_model"))
     prefix = context.input("model")
     if prefix is None:
         return start, None

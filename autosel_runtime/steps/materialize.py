@@ -14,7 +14,7 @@ from autosel_runtime.pool.pool import Pool
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.mask import rows_of, subset_digest
 from autosel_runtime.recipe.model import Execution
-from autosel_runtime.steps.catalog import catalog_of
+from autosel_runtime.steps.catalog import catalog_of, hooks_of
 from autosel_runtime.steps.context import StepContext, StepOutput
 from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool
 
@@ -31,8 +31,9 @@ def materialize(context: StepContext) -> StepOutput:
         seed=context.spec.search.seed,
         catalog=catalog_of(context.spec),
         unions=SubsetMasks(context, context.input("unions")),
+        hooks=hooks_of(context.spec),
     )
-    found = subset_digest(pool.ids(), execution.mask)
+    found = subset_digest(pool.ids().to_pylist(), execution.mask)
     wanted = context.input("subset_digest")
     if wanted is not None and wanted != found:
         raise DataError(f"the recipe gave subset {found}, but {wanted} was proposed")
@@ -66,6 +67,6 @@ def training_lines(pool: Pool, rows: np.ndarray) -> Iterator[bytes]:
     """Yield the training file, one sample a line, in pool order."""
     for sample in pool.samples(rows):
         yield (
-            orjson.dumps({"id": sample.id, "messages": [message.to_json() for message in sample.messages]})
+            orjson.dumps({"id": sample.id, "messages": [message.as_dict() for message in sample.messages]})
             + b"\n"
         )

@@ -4,13 +4,15 @@ What is wrong with the pool, the model, the targets or the tasks is found here, 
 """
 
 import time
+from pathlib import Path
 from typing import Any
 
+from autosel_runtime.api.evaluation import Task
+from autosel_runtime.checkpoint import model_digest
 from autosel_runtime.digest import digest, short
-from autosel_runtime.evaluate.task import load_tasks, tasks_digest
+from autosel_runtime.evaluate.task import load_task
 from autosel_runtime.pool.build import build_pool
-from autosel_runtime.pool.pool import load_queries
-from autosel_runtime.signals.model_digest import model_digest
+from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.store.publish import find, publish
 
@@ -21,8 +23,13 @@ def prepare(context: StepContext) -> StepOutput:
     """Build the pool and return the digests that every later step is named after."""
     started = time.monotonic()
     spec, base = context.spec, context.base
-    models = {uri: model_digest(context.resolve(uri)) for uri in _model_uris(context)}
-    tasks = tasks_digest(load_tasks([*spec.evaluation.tasks, *spec.evaluation.out_of_domain], base=base))
+    models = {uri: _model_identity(uri, context) for uri in _model_uris(context)}
+    tasks = digest(
+        {
+            task.name: _task_identity(task, context)
+            for task in [*spec.evaluation.tasks, *spec.evaluation.out_of_domain]
+        }
+    )
     targets = digest(
         {target.name: [sample.id for sample in load_queries(target, base)] for target in spec.targets}
     )
@@ -51,6 +58,24 @@ def prepare(context: StepContext) -> StepOutput:
         "seconds": round(time.monotonic() - started, 2),
     }
     return StepOutput(files={"rejects.jsonl": folder / "rejects.jsonl"}, summary=summary)
+
+
+def _task_identity(task: Task, context: StepContext) -> dict[str, Any]:
+    """Return what a task's scores depend on: its definition and its items, or the harness's name for it."""
+    if task.lm_eval is not None:
+        return {"lm_eval": task.lm_eval}
+    loaded = load_task(task, context.base, split_seed=context.spec.evaluation.split_seed)
+    return {
+        "definition": loaded.definition.model_dump(mode="json"),
+        "items": [[item.id, item.gold, *item.options] for item in loaded.items],
+    }
+
+
+def _model_identity(uri: str, context: StepContext) -> str:
+    model = context.model(uri)
+    if isinstance(model, Path):
+        return model_digest(model)
+    return digest({"model": model, "revision": context.spec.model.revision})
 
 
 def _model_uris(context: StepContext) -> list[str]:

@@ -2,7 +2,8 @@
 
 import time
 
-from autosel_runtime.pool.pool import load_queries
+from autosel_runtime.errors import ConfigError
+from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.recipe.extension import load_extensions
 from autosel_runtime.signals.score import score_pool
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
@@ -15,7 +16,11 @@ def score(context: StepContext) -> StepOutput:
     started = time.monotonic()
     spec = context.spec
     language_model = spec.signals.language_model
-    model = context.resolve(language_model.model or spec.model.uri) if language_model.enabled else None
+    model = context.model(language_model.model or spec.model.uri) if language_model.enabled else None
+    if isinstance(model, str):
+        raise ConfigError(
+            f"spec.signals.languageModel.model: signals need a model folder, found the hub id {model!r}"
+        )
     out = context.work / "signals"
     manifest = score_pool(
         open_pool(context),
@@ -25,7 +30,7 @@ def score(context: StepContext) -> StepOutput:
         targets={target.name: load_queries(target, context.base) for target in spec.targets},
         out=out,
         work=context.work / "shards",
-        extensions=load_extensions(spec.search.extensions),
+        extensions=load_extensions(spec.search.extensions).signals,
     )
     seconds = time.monotonic() - started
     return StepOutput(

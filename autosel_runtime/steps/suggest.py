@@ -5,19 +5,22 @@ Candidates are materialised as masks, so what is proposed is known to be a new, 
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from autosel_runtime.api.search import LlmEndpoint, Recipe
-from autosel_runtime.errors import AutoselError, ConfigError
+from autosel_runtime.api.search import LlmEndpoint, Recipe, SearchSettings
+from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from autosel_runtime.recipe.execute import PrefixCache, execute
 from autosel_runtime.recipe.mask import subset_digest
+from autosel_runtime.recipe.operator import Catalog
+from autosel_runtime.recipe.prepared import prepare as prepare_columns
 from autosel_runtime.search.history import Realised, TrialRecord
 from autosel_runtime.search.incumbent import incumbent
 from autosel_runtime.search.propose import propose
+from autosel_runtime.search.space import space_of
 from autosel_runtime.steps.catalog import catalog_of
 from autosel_runtime.steps.context import StepContext, StepOutput
 from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool
@@ -28,27 +31,24 @@ def suggest(context: StepContext) -> StepOutput:
     started = time.monotonic()
     history = [_record(row) for row in context.input("history")]
     ordinal = int(context.input("ordinal"))
-    if ordinal == 0:
-        choice = incumbent(history)
-        summary: dict[str, Any] = {"chosen": choice.chosen.ordinal, "why": choice.why}
-        return StepOutput(files={"choice.json": orjson.dumps(summary)}, summary=summary)
-
     pool = open_pool(context)
     columns = open_columns(context, pool)
     catalog = catalog_of(context.spec)
-    unions = SubsetMasks(
-        context,
-        {
-            row["recipe_digest"]: row["subset"]
-            for row in context.input("history")
-            if row["subset"] is not None
-        },
-    )
-    cache, ids = PrefixCache(), pool.ids()
+    if ordinal == 0:
+        return _choose(context.spec.search, history, catalog, columns.names, pool.rows)
+
+    prefixes = {
+        key: row["subset"]
+        for row in context.input("history")
+        if row["subset"] is not None
+        for key in (str(row["ordinal"]), row["recipe_digest"])
+    }
+    prepared = prepare_columns(columns, subsets=SubsetMasks(context, prefixes))
+    cache, ids = PrefixCache(), pool.ids().to_pylist()
 
     def materialise(recipe: Recipe, seed: int) -> Realised | str:
         try:
-            done = execute(recipe, columns, seed=seed, catalog=catalog, unions=unions, cache=cache)
+            done = execute(recipe, prepared, seed=seed, catalog=catalog, cache=cache)
         except AutoselError as error:
             return str(error)
         return Realised(
@@ -87,9 +87,29 @@ def suggest(context: StepContext) -> StepOutput:
     )
 
 
+def _choose(
+    settings: SearchSettings,
+    history: Sequence[TrialRecord],
+    catalog: Catalog,
+    available: frozenset[str],
+    rows: int,
+) -> StepOutput:
+    found = incumbent(history, space_of(catalog, available, settings), rows=rows, seed=settings.seed)
+    if found is None:
+        raise DataError("no trial succeeded, so there is nothing to choose from")
+    why = "the highest score on the search half"
+    if found.informative and found.pick.ordinal != found.best_observed.ordinal:
+        why = "the highest posterior mean: the surrogate holds the higher score of another trial for luck"
+    elif found.informative:
+        why = "the highest score on the search half and the highest posterior mean"
+    summary = {"chosen": found.pick.ordinal, "why": why, "mean": found.mean, "deviation": found.deviation}
+    return StepOutput(files={"choice.json": orjson.dumps(summary)}, summary=summary)
+
+
 def _record(row: Mapping[str, Any]) -> TrialRecord:
-    fields = {key: value for key, value in row.items() if key != "subset"}
-    return TrialRecord(**{**fields, "recipe": Recipe.model_validate(row["recipe"])})
+    fields: dict[str, Any] = {key: value for key, value in row.items() if key != "subset"}
+    fields["recipe"] = Recipe.model_validate(row["recipe"])
+    return TrialRecord(**fields)
 
 
 def _completion(context: StepContext) -> Callable[[str, dict[str, Any]], object] | None:

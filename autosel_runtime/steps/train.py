@@ -13,11 +13,12 @@ def train(context: StepContext) -> StepOutput:
     subset = context.fetch(context.input("subset"), ["train.jsonl"])
     out = context.work / "model"
     result = fine_tune(
-        model=context.resolve(context.input("model")),
+        model=context.model(context.input("model")),
         samples=subset / "train.jsonl",
         out=out,
         spec=context.spec.training,
         chat_template=context.spec.model.chat_template,
+        revision=context.spec.model.revision,
     )
     seconds = time.monotonic() - started
     return StepOutput(

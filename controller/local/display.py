@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from autosel_runtime.progress import format_seconds
-from autosel_runtime.report.words import recipe_line
+from autosel_runtime.report.words import recipe_words
 from controller.reconcile.model import Observed, Plan, StepResult, Trial
 
 LIVE_INTERVAL_SECONDS = 0.5
@@ -42,7 +42,9 @@ class Display:
             if not first or result.state == "failed":
                 self._line(f"{name:<{SETUP_WIDTH}} {_outcome(result)}")
         if first and self._told:
-            self._line(f"going on: {len(self._told)} steps and {len(self._trials)} trials are done or under way")
+            self._line(
+                f"going on: {len(self._told)} steps and {len(self._trials)} trials are done or under way"
+            )
         self._live(observed, plan)
 
     def close(self) -> None:
@@ -59,8 +61,11 @@ class Display:
         if now - self._live_at < LIVE_INTERVAL_SECONDS:
             return
         self._live_at = now
-        running = [f"{name} {_progress(result)}".strip()
-                   for name, result in sorted(observed.steps.items()) if result.state == "running"]
+        running = [
+            f"{name} {_progress(result)}".strip()
+            for name, result in sorted(observed.steps.items())
+            if result.state == "running"
+        ]
         budget = observed.search.spec.budget.evaluations
         best = "" if plan.state.best_score is None else f", best {plan.state.best_score:.4f}"
         left = _time_left(now - self._started, plan.state.evaluations, budget)
@@ -80,7 +85,7 @@ class Display:
 
 
 def _intent(trial: Trial) -> str:
-    words = recipe_line(trial.recipe) if trial.role != "untuned" else "the model as it is"
+    words = recipe_words(trial.recipe) if trial.role != "untuned" else "the model as it is"
     size = f", {trial.size:,} samples" if trial.size is not None else ""
     return f"{words}{size}"
 

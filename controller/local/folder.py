@@ -11,7 +11,7 @@ report.html, report.json       the newest report
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ from controller.reconcile.model import Trial
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Generator[None]:
     """Hold the run folder; a second run into the same folder is refused with a sentence."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,4 +81,5 @@ def load_trials(folder: Path) -> tuple[Trial, ...]:
 
 
 def _trial(content: Mapping[str, Any]) -> Trial:
-    return Trial(**{**content, "recipe": Recipe.model_validate(content["recipe"])})
+    fields: dict[str, Any] = {**content, "recipe": Recipe.model_validate(content["recipe"])}
+    return Trial(**fields)

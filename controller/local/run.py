@@ -42,7 +42,7 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
     """
     search = load_search(document)
     with exclusive(folder):
-        identity = _identity(folder, search)
+        identity = _identity(folder, search, document.resolve().parent)
         attempts.start_server()
         steps = LocalSteps(
             folder=folder, base=document.resolve().parent, uid=identity["uid"], devices=visible_devices()
@@ -74,7 +74,9 @@ def _loop(
     looked: tuple[object, ...] = ()
     looked_at = 0.0
     while True:
-        search, seen = _reread(document, search, seen, warn)
+        before, (search, seen) = search, _reread(document, search, seen, warn)
+        if search is not before:
+            _remember(folder, identity, search)
         steps.stop_overdue(search.spec.failure_policy.step_deadline_seconds)
         results = steps.results()
         look: tuple[object, ...] = (seen, *((n, r.attempt, r.state) for n, r in sorted(results.items())))
@@ -83,7 +85,11 @@ def _loop(
             continue
         looked, looked_at = look, time.monotonic()
         observed = Observed(
-            search=search, uid=identity["uid"], started_at=identity["started_at"], trials=trials, steps=results
+            search=search,
+            uid=identity["uid"],
+            started_at=identity["started_at"],
+            trials=trials,
+            steps=results,
         )
         plan = reconcile(observed, time.time())
         for trial in plan.create:
@@ -106,7 +112,7 @@ def _loop(
         time.sleep(TICK_SECONDS)
 
 
-def _identity(folder: Path, search: RecipeSearch) -> dict[str, Any]:
+def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
     """Return the folder's search identity, made at its first run; refuse a folder that holds another search."""
     path = folder / "search.json"
     spec = search.spec.model_dump(mode="json")
@@ -118,15 +124,23 @@ def _identity(folder: Path, search: RecipeSearch) -> dict[str, Any]:
                 f"{folder} holds another search: spec.{changed[0]} differs; give --out another folder, "
                 "or restore the document"
             )
+        _remember(folder, identity, search)
         return identity
     identity = {
         "uid": uuid.uuid4().hex,
         "started_at": time.time(),
         "name": search.metadata.name,
+        "base": str(base),
         "spec": spec,
     }
     write_json(path, identity)
     return identity
+
+
+def _remember(folder: Path, identity: dict[str, Any], search: RecipeSearch) -> None:
+    """Keep the specification in force, for reports and for the next run."""
+    identity["spec"] = search.spec.model_dump(mode="json")
+    write_json(folder / "search.json", identity)
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -48,6 +48,18 @@ class LocalSteps:
                 self._newest[step.name] = max(number, self._newest.get(step.name, 0))
         return retried
 
+    def look(self) -> None:
+        """Find the newest attempts without changing anything."""
+        for step in sorted((self.folder / "steps").glob("*")):
+            numbers = [
+                int(path.name)
+                for path in step.iterdir()
+                if path.name.isdigit()
+                and ((path / "outcome.json").exists() or attempts.holder(path) is not None)
+            ]
+            if numbers:
+                self._newest[step.name] = max(numbers)
+
     def results(self) -> dict[str, StepResult]:
         """Return the newest attempt of every step."""
         return {name: self._result(name, attempt) for name, attempt in self._newest.items()}

@@ -66,7 +66,9 @@ def finish(
             chosen=chosen, start=tuple(start), waits=tuple(waits), message="scoring the report half"
         )
 
-    link = _report_link(search_views, baseline_views, winner, rows, prepared)
+    link = _report_link(
+        search_views, baseline_views, winner, rows, prepared, why=str(choose.summaries[0].get("why", ""))
+    )
     owner = f"report-{link.output.rsplit('/', 1)[-1]}"
     report = view_step(link, owner, prepared)
     if not report.summaries:
@@ -179,21 +181,23 @@ def _report_link(
     winner: TrialView,
     rows: Sequence[TrialView],
     prepared: Prepared,
+    *,
+    why: str,
 ) -> Link:
     inputs: dict[str, Any] = {
+        "why": why,
         "pool": prepared.pool,
         "signals": prepared.signals,
         "chosen": winner.trial.ordinal,
         "trials": [trial_row(view, prepared.steps) for view in [*baseline_views, *search_views]],
-        "finals": {view.trial.name: _final_prefixes(view, prepared) for view in rows},
+        "finals": {view.trial.name: final_prefixes(view, prepared) for view in rows},
     }
     return Link(step="report", suffix="report", inputs=inputs, output=keys.prefix("reports", inputs))
 
 
-def _final_prefixes(view: TrialView, prepared: Prepared) -> dict[str, str]:
-    return {
-        link.suffix: link.output for owner, link in _final_links([view], prepared) if link.step == "evaluate"
-    }
+def final_prefixes(view: TrialView, prepared: Prepared) -> dict[str, str]:
+    """Return where the final scores of a trial lie, by kind of evaluation."""
+    return {link.suffix: link.output for _, link in _final_links([view], prepared) if link.step == "evaluate"}
 
 
 def trial_row(view: TrialView, steps: Any) -> dict[str, Any]:

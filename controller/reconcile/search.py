@@ -8,9 +8,9 @@ from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import digest
 from controller.reconcile import keys
 from controller.reconcile.budget import Usage, exhausted, too_many_failures, usage
-from controller.reconcile.finish import Finish, finish
+from controller.reconcile.finish import Finish, final_prefixes, finish
 from controller.reconcile.history import records
-from controller.reconcile.model import Observed, Plan, StepRequest, Trial
+from controller.reconcile.model import Observed, Plan, Role, SearchState, StepRequest, Trial
 from controller.reconcile.names import baseline_name, suggest_name, trial_name
 from controller.reconcile.status import Outlook, search_state
 from controller.reconcile.trials import Link, Prepared, TrialView, view_step, view_trial
@@ -49,6 +49,39 @@ def reconcile(observed: Observed, now: float) -> Plan:
     create = () if observed.search.spec.suspend else draft.create
     wait = min(draft.waits) if draft.waits and not observed.search.spec.suspend else None
     return Plan(create=create, start=start, stop=stop, state=state, requeue_after=wait)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Where a search stands, for reports: its trials and baselines in order, the chosen trial, the prefixes of the
+    final scores by trial and kind."""
+
+    prepared: Prepared | None
+    trials: Sequence[TrialView]
+    baselines: Sequence[TrialView]
+    chosen: int | None
+    finals: Mapping[str, Mapping[str, str]]
+    state: SearchState
+
+
+def overview(observed: Observed, now: float) -> Overview:
+    """Return where the search stands."""
+    state = reconcile(observed, now).state
+    prepared, _ = _set_up(observed, now)
+    if prepared is None:
+        return Overview(prepared=None, trials=(), baselines=(), chosen=None, finals={}, state=state)
+    views = _search_views(observed, prepared)
+    baselines = [view_trial(trial, prepared, {}) for trial in observed.trials if trial.role != "search"]
+    best = next((view for view in views if view.trial.name == state.best), None)
+    rows = [view for view in [best, *baselines] if view is not None and view.phase == "succeeded"]
+    return Overview(
+        prepared=prepared,
+        trials=views,
+        baselines=baselines,
+        state=state,
+        chosen=best.trial.ordinal if best else None,
+        finals={view.trial.name: final_prefixes(view, prepared) for view in rows},
+    )
 
 
 def _set_up(observed: Observed, now: float) -> tuple[Prepared | None, _Draft]:
@@ -97,7 +130,7 @@ def _search_views(observed: Observed, prepared: Prepared) -> list[TrialView]:
         view = _reuse(trial, twin) if twin else view_trial(trial, prepared, subsets_of(trial.recipe, subsets))
         views.append(view)
         if view.subset is not None:
-            subsets[trial.recipe_digest] = view.subset
+            subsets[trial.recipe_digest] = subsets[str(trial.ordinal)] = view.subset
         if trial.subset_digest and twin is None:
             by_subset[trial.subset_digest] = view
     return views
@@ -171,7 +204,7 @@ def _early_baselines(observed: Observed) -> list[Trial]:
     have = {trial.name for trial in observed.trials}
     wanted = observed.search.spec.baselines
     empty = Recipe(steps=[])
-    both = [("untuned", wanted.untuned), ("full_pool", wanted.full_pool)]
+    both: list[tuple[Role, bool]] = [("untuned", wanted.untuned), ("full_pool", wanted.full_pool)]
     return [
         Trial(
             name=baseline_name(role),
