@@ -1,8 +1,8 @@
 """The texts of a sample and their words: what every lexical signal starts from.
 
-A word is a run of letters, digits and underscores, lower-cased; a Chinese, Japanese or Korean character is a
-word by itself, since those scripts put no space between words. (Thai, Lao and Khmer have none either and are
-not split: a clause is then one word.)
+A word is a run of letters, digits and underscores, lower-cased; a Chinese or Japanese character is a word by
+itself, since those scripts put no space between words. (Thai, Lao and Khmer have none either and are not split: a
+clause is then one word.)
 
 Words are known by a 64-bit hash of their UTF-8 bytes, never by Python's ``hash``, which changes from process to
 process.
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from autosel_runtime.pool.sample import Sample
 
-# Kana, ideographs (with extension A and compatibility forms) and Hangul syllables.
-_SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+# Kana and ideographs, with extension A and compatibility forms.
+_SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(f"[{_SINGLE}]|[^\\W{_SINGLE}]+")
 
 # ASCII text takes a path six times as fast: one table look-up a byte, then split at the blanks.
