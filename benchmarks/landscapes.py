@@ -95,8 +95,8 @@ Value = Callable[[Bools], float]
 
 
 def _coverage(
-    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, content: Floats, harm: Bools,
-    repeated: Bools,
+    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, _content: Floats, harm: Bools,
+    _repeated: Bools,
 ) -> Value:
     clusters = int(cluster.max()) + 1
     worth = rng.dirichlet(np.ones(clusters) * 2)
@@ -111,7 +111,7 @@ def _coverage(
 
 
 def _tradeoff(
-    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, content: Floats, harm: Bools,
+    rng: np.random.Generator, _cluster: NDArray[np.int64], _utility: Floats, content: Floats, harm: Bools,
     repeated: Bools,
 ) -> Value:
     a, b, c, d = rng.uniform(0.5, 1.5), rng.uniform(0.1, 0.5), rng.uniform(0.5, 3.0), rng.uniform(0.2, 1.5)
@@ -126,7 +126,7 @@ def _tradeoff(
 
 
 def _skills(
-    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, content: Floats, harm: Bools,
+    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, _content: Floats, harm: Bools,
     repeated: Bools,
 ) -> Value:
     skills = 4

@@ -17,7 +17,7 @@ from autosel_runtime.recipe.catalog import recipe_digest, validate_recipe
 from autosel_runtime.recipe.operator import Catalog, Operator, Tunable
 
 RANDOM_SUBSET = "random_subset"  # twice in a recipe it only draws again
-RESOLUTION = 0.01  # grid of a linear number between 0 and 1, so that two recipes differ visibly or not at all
+RESOLUTION = 0.01  # grid of a fraction, so that two recipes differ visibly or not at all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +77,12 @@ def knob_value(knob: Tunable, u: float) -> object:
         value = knob.low + u * (knob.high - knob.low)
     if knob.integer:
         return int(min(max(round(value), math.ceil(knob.low)), math.floor(knob.high)))
-    if knob.scale == "linear" and knob.high - knob.low <= 1.0:
-        value = round(round(value / RESOLUTION) * RESOLUTION, 10)
-    else:
+    if knob.scale == "log":
         value = float(f"{value:.3g}")
+    else:
+        width = knob.high - knob.low
+        grid = RESOLUTION if 0.1 < width <= 1.0 else 10.0 ** (math.ceil(math.log10(max(width, 1e-12))) - 3)
+        value = round(round(value / grid) * grid, 12)
     return float(min(max(value, knob.low), knob.high))
 
 

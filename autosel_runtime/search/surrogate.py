@@ -164,7 +164,7 @@ def _prior(groups: Sequence[Matrix], prior_noise: float, noise_width: float) -> 
         squares = ((x[:, None, :] - x[None, :, :]) ** 2).sum(axis=2)
         n = len(x)
         typical = float(np.sqrt(squares.sum() / max(n * (n - 1), 1))) or 1.0
-        centre += [float(np.log(typical)) + 0.2, *([0.0] * x.shape[1])]
+        centre += [float(np.log(typical)) + SHIFT, *([0.0] * x.shape[1])]
         width += [0.6, *([0.5] * x.shape[1])]
     for amplitude in AMPLITUDES[: len(groups)]:
         centre.append(float(np.log(amplitude)))
@@ -173,6 +173,7 @@ def _prior(groups: Sequence[Matrix], prior_noise: float, noise_width: float) -> 
 
 
 AMPLITUDES = (0.9, 0.4)  # state, recipe
+SHIFT = 0.2  # log of the typical length-scale over the root mean square distance
 
 
 def _loss(
