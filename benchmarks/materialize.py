@@ -1,0 +1,335 @@
+"""Execute recipes with their state vectors: autosel beside plain Python lists.
+
+    python benchmarks/materialize.py [--rows 90000 1000000] [--threads 2] [--repeat 5] [--features] [--plain]
+
+Recipe A  random_subset 2/3 → mona_filter 0.4 → ifd_filter 0.5 → exact deduplication
+Recipe B  mona_filter 0.5 → ifd_filter 0.5 → varentropy_filter 0.5 → exact deduplication
+
+The pool is synthetic: 5 sources, 4 benchmarks, 2 % exact repetitions, independent scores; with ``--features`` also
+192 SAE features of 65,536 for every sample, which distribution_drift reads. Columns lie in files and are mapped.
+Every row of a table is a process of its own. "first" is the first execution of the process, constants of the pool
+included; "again" is the best of ``--repeat`` further seeds. CPU is user and system time of all threads; peak is the
+process's largest resident memory, mapped pages included.
+
+``--plain`` adds, at 90,000 rows, the shape that a first implementation has: samples as dictionaries, sorted lists,
+white-space words counted around every step, and the state computed from the samples around every step ("states
+10") or once at the end ("states 1"). ``--candidates N`` executes N candidates that each retune, swap or drop one step
+of an anchor recipe, with and without the prefix cache.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hardware import cores, hardware
+
+from autosel_runtime.api.search import Recipe
+from autosel_runtime.recipe import mask as masks
+from autosel_runtime.recipe.columns import ArrayColumns, Csr, Scalar
+from autosel_runtime.recipe.execute import execute
+from autosel_runtime.recipe.prefix_cache import PrefixCache
+from autosel_runtime.recipe.prepared import prepare
+
+BENCHMARKS = ("gpqa", "gsm8k", "bbh", "mmlu")
+SCALARS = ("words", "ifd", "varentropy", *(f"mona.{name}" for name in BENCHMARKS))
+SOURCES = ("s0", "s1", "s2", "s3", "s4")
+FEATURES, ACTIVE = 65_536, 192
+
+
+def recipe_steps(name: str, rows: int) -> list[tuple[str, dict[str, Any]]]:
+    """Return the steps of recipe A or B."""
+    dedup = ("semantic_dedup", {"strategy": "exact"})
+    if name == "A":
+        return [("random_subset", {"size": rows * 2 // 3}), ("mona_filter", {"fraction": 0.4}),
+                ("ifd_filter", {"fraction": 0.5}), dedup]
+    return [("mona_filter", {"fraction": 0.5}), ("ifd_filter", {"fraction": 0.5}),
+            ("varentropy_filter", {"fraction": 0.5}), dedup]
+
+
+def as_recipe(steps: Sequence[tuple[str, dict[str, Any]]]) -> Recipe:
+    """Return steps as a recipe."""
+    return Recipe.model_validate({"steps": [{"operator": name, "params": params} for name, params in steps]})
+
+
+def write_pool(folder: Path, rows: int, *, features: bool) -> None:
+    """Write the columns of a pool, one file each."""
+    rng = np.random.default_rng(7)
+    for name in SCALARS:
+        ranks = rng.permutation(np.arange(rows, dtype=np.uint32))
+        np.save(folder / f"{name}.rank.npy", ranks)
+        values = (ranks + np.float32(0.5)) / np.float32(rows)
+        np.save(folder / f"{name}.npy", np.floor(values * 400) + 25 if name == "words" else values)
+    group = np.arange(rows, dtype=np.int32)
+    copies = np.sort(rng.choice(np.arange(1, rows), rows // 50, replace=False))
+    group[copies] = (copies * rng.random(len(copies))).astype(np.int32)  # of an earlier row
+    np.save(folder / "group.npy", group)
+    shares = np.cumsum([0.4, 0.25, 0.15, 0.12, 0.08])
+    np.save(folder / "source.npy", np.searchsorted(shares, (np.arange(rows) + 0.5) / rows).astype(np.uint16))
+    if features:
+        indices = np.lib.format.open_memmap(folder / "indices.npy", "w+", np.uint32, (rows * ACTIVE,))
+        for low in range(0, rows, 50_000):
+            high = min(rows, low + 50_000)
+            indices[low * ACTIVE : high * ACTIVE] = rng.integers(0, FEATURES, (high - low) * ACTIVE, dtype=np.uint32)
+
+
+def open_pool(folder: Path) -> ArrayColumns:
+    """Map the columns of a pool."""
+    def load(name: str) -> Any:
+        return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+
+    codes = load("source")
+    features: dict[str, Csr] = {}
+    if (folder / "indices.npy").exists():
+        indptr = np.arange(len(codes) + 1, dtype=np.int64) * ACTIVE
+        values = np.broadcast_to(np.float32(1), len(codes) * ACTIVE)
+        features["sae"] = Csr(indptr=indptr, indices=load("indices"), values=values, width=FEATURES)
+    return ArrayColumns(
+        rows=len(codes), source_names=SOURCES, source_codes=codes,
+        scalars={name: Scalar(values=load(name), ranks=load(f"{name}.rank")) for name in SCALARS},
+        group_columns={"exact": load("group")}, feature_columns=features,
+    )
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Return what ``work`` gives, its wall and its CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return result, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def run_autosel(folder: Path, name: str, threads: int, repeat: int) -> dict[str, Any]:
+    """Execute a recipe once cold and then with other seeds."""
+    columns = prepare(open_pool(folder), threads=threads)
+    recipe = as_recipe(recipe_steps(name, columns.rows))
+    first, wall, cpu = timed(lambda: execute(recipe, columns, seed=0))
+    again = [timed(lambda seed=seed: execute(recipe, columns, seed=seed))[1:] for seed in range(1, repeat + 1)]
+    return {
+        "kept": first.size, "digest": digest_of(masks.rows_of(first.mask, columns.rows)),
+        "wall": wall, "cpu": cpu, "wall_again": min(w for w, _ in again), "cpu_again": min(c for _, c in again),
+    }
+
+
+def digest_of(rows: Any) -> str:
+    """Return a short digest of chosen rows."""
+    return hashlib.sha256(np.asarray(rows, dtype=np.int64).tobytes()).hexdigest()[:12]
+
+
+def run_candidates(folder: Path, count: int, *, cached: bool) -> dict[str, Any]:
+    """Execute candidates that are one edit away from an anchor, each with its state vector."""
+    columns = prepare(open_pool(folder))
+    draw = random.Random(3)
+    anchor = [("random_subset", {"fraction": 0.7}), ("mona_filter", {"fraction": 0.4}),
+              ("ifd_filter", {"fraction": 0.5}), ("semantic_dedup", {"strategy": "exact"})]
+    cache = PrefixCache() if cached else None
+    execute(as_recipe(anchor), columns, seed=1, cache=cache)
+
+    def edit() -> Recipe:
+        steps = list(anchor)
+        at = draw.randrange(len(steps))
+        kind = draw.choice(("retune", "retune", "swap", "drop"))
+        if kind == "retune" and "fraction" in steps[at][1]:
+            steps[at] = (steps[at][0], {"fraction": round(draw.uniform(0.2, 0.95), 4)})
+        elif kind == "drop":
+            del steps[at]
+        else:
+            other = draw.randrange(len(steps))
+            steps[at], steps[other] = steps[other], steps[at]
+        return as_recipe(steps)
+
+    recipes = [edit() for _ in range(count)]
+    sizes, wall, cpu = timed(lambda: [execute(recipe, columns, seed=1, cache=cache).size for recipe in recipes])
+    return {"kept": round(sum(sizes) / count), "wall": wall, "cpu": cpu}
+
+
+Samples = list[dict[str, Any]]
+
+
+def plain_pool(folder: Path) -> Samples:
+    """Return the pool as dictionaries with text, scores and features as lists."""
+    columns = open_pool(folder)
+    words = [hashlib.sha256(str(i).encode()).hexdigest()[: 3 + i % 6] for i in range(5000)]
+    column = {name: columns.scalars[name].values.tolist() for name in SCALARS}
+    groups = columns.group_columns["exact"].tolist()
+    features = columns.feature_columns.get("sae")
+    samples: Samples = []
+    for row in range(columns.rows):
+        draw = random.Random(groups[row])
+        text = draw.choices(words, k=225)
+        sample: dict[str, Any] = {
+            "id": row, "source": SOURCES[int(columns.source_codes[row])],
+            "messages": [{"role": "user", "content": " ".join(text[:70])},
+                         {"role": "assistant", "content": " ".join(text[70:])}],
+            "ifd": {"score": column["ifd"][row]}, "varentropy": {"score": column["varentropy"][row]},
+            "mona_scores": {name: column[f"mona.{name}"][row] for name in BENCHMARKS},
+        }
+        if features is not None:
+            low, high = row * ACTIVE, (row + 1) * ACTIVE
+            sample["sae"] = {"indices": features.indices[low:high].tolist(), "values": [1.0] * ACTIVE}
+        samples.append(sample)
+    return samples
+
+
+def plain_words(samples: Samples) -> int:
+    """Count white-space words."""
+    return sum(len(message["content"].split()) for sample in samples for message in sample["messages"])
+
+
+def plain_state(samples: Samples, pool: Samples) -> dict[str, Any]:
+    """Compute the state from the samples."""
+    highest = [max(sample["mona_scores"].values()) for sample in samples]
+    means = {name: sum(s["mona_scores"][name] for s in samples) / len(samples) for name in BENCHMARKS}
+    state: dict[str, Any] = {
+        "retain_ratio": len(samples) / len(pool), "token_ratio": plain_words(samples) / plain_words(pool),
+        "score_mean": float(np.mean(highest)), "score_std": float(np.std(highest)), **means,
+    }
+    for name in ("ifd", "varentropy"):
+        state[name] = float(np.mean([s[name]["score"] for s in samples]) / np.mean([s[name]["score"] for s in pool]))
+    if "sae" in pool[0]:
+        rates = []
+        for part in (samples, pool):
+            active = np.zeros(FEATURES)
+            for sample in part:
+                np.add.at(active, np.array(sample["sae"]["indices"]), 1)
+            rates.append(active / len(part))
+        state["drift"] = float(np.linalg.norm(rates[0] - rates[1]) / math.sqrt(FEATURES))
+    return state
+
+
+def plain_step(samples: Samples, name: str, params: Mapping[str, Any]) -> Samples:
+    """Apply one operator to lists."""
+    if name == "random_subset":
+        chosen = set(random.Random(1).sample(range(len(samples)), params["size"]))
+        return [sample for at, sample in enumerate(samples) if at in chosen]
+    if name == "mona_filter":
+        ids: set[int] = set()
+        for benchmark in BENCHMARKS:
+            order = sorted(samples, key=lambda s, b=benchmark: s["mona_scores"][b], reverse=True)
+            ids |= {sample["id"] for sample in order[: math.ceil(len(order) * params["fraction"])]}
+        return [sample for sample in samples if sample["id"] in ids]
+    if name == "semantic_dedup":
+        seen: set[str] = set()
+        kept: Samples = []
+        for sample in samples:
+            tokens = " ".join(message["content"] for message in sample["messages"]).lower().split()
+            key = hashlib.md5(json.dumps(tokens).encode()).hexdigest()
+            if key not in seen:
+                seen.add(key)
+                kept.append(sample)
+        return kept
+    field = name.removesuffix("_filter")
+    order = sorted(samples, key=lambda s: s[field]["score"], reverse=True)
+    return order[: math.ceil(len(order) * params["fraction"])]
+
+
+def run_plain(folder: Path, name: str, states: int) -> dict[str, Any]:
+    """Execute a recipe over lists."""
+    pool = plain_pool(folder)
+
+    def work() -> Samples:
+        samples = pool
+        if states > 1:
+            plain_state(samples, pool)
+        for operator, params in recipe_steps(name, len(pool)):
+            plain_words(samples)
+            if states > 1:
+                plain_state(samples, pool)
+            samples = plain_step(samples, operator, params)
+            plain_words(samples)
+            if states > 1:
+                plain_state(samples, pool)
+        plain_state(samples, pool)
+        return samples
+
+    samples, wall, cpu = timed(work)
+    rows = sorted(sample["id"] for sample in samples)
+    return {"kept": len(rows), "digest": digest_of(rows), "wall": wall, "cpu": cpu}
+
+
+def child(arguments: argparse.Namespace) -> None:
+    """Run one row of a table and print it as JSON."""
+    kind, folder = arguments.child, Path(arguments.folder)
+    if kind == "autosel":
+        line = run_autosel(folder, arguments.recipe, arguments.threads, arguments.repeat)
+    elif kind == "plain":
+        line = run_plain(folder, arguments.recipe, arguments.states)
+    else:
+        line = run_candidates(folder, arguments.candidates, cached=kind == "cached")
+    line["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    sys.stdout.write(json.dumps(line))
+
+
+def spawn(kind: str, folder: Path, **options: object) -> dict[str, Any]:
+    """Run ``child`` in a process of its own."""
+    command = [sys.executable, __file__, "--child", kind, "--folder", str(folder)]
+    for option, value in options.items():
+        command += [f"--{option}", str(value)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def show(label: str, line: Mapping[str, Any]) -> None:
+    """Print one row of the table of executions."""
+    again = f"{line['wall_again'] * 1e3:10.1f} {line['cpu_again'] * 1e3:9.1f}" if "wall_again" in line else " " * 20
+    print(f"{label:44s} {line['kept']:>11,} {line['wall'] * 1e3:10.1f} {line['cpu'] * 1e3:9.1f} {again} "
+          f"{line['peak']:8.0f}", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description="Recipes with state vectors, autosel beside plain lists.")
+    parser.add_argument("--rows", type=int, nargs="+", default=[90_000, 1_000_000])
+    parser.add_argument("--threads", type=int, default=1, help="threads of pools above 10 million rows")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--features", action="store_true", help="with SAE features, up to 1 million rows")
+    parser.add_argument("--plain", action="store_true", help="with the plain implementation, at 90,000 rows")
+    parser.add_argument("--candidates", type=int, default=0, help="candidates to execute at each size")
+    for hidden in ("--child", "--folder", "--recipe"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    parser.add_argument("--states", type=int, default=1, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments)
+        return
+    print("\n".join(hardware(["numpy", "pydantic", "autosel"])))
+    print(f"\n{'':44s} {'rows kept':>11s} {'first ms':>10s} {'cpu ms':>9s} {'again ms':>10s} {'cpu ms':>9s} "
+          f"{'peak MB':>8s}")
+    speeds: list[str] = []
+    for rows in arguments.rows:
+        kinds = [False, True] if arguments.features and rows <= 1_000_000 else [False]
+        for features in kinds:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                write_pool(folder, rows, features=features)
+                what = f"{rows:,}" + (", features" if features else "")
+                threads = min(arguments.threads, cores()) if rows > 10_000_000 else 1
+                for recipe in ("A", "B"):
+                    line = spawn("autosel", folder, recipe=recipe, threads=threads, repeat=arguments.repeat)
+                    show(f"{what}: {recipe}, autosel, {threads} thread" + ("s" if threads > 1 else ""), line)
+                    for states in (10, 1) if arguments.plain and rows == 90_000 else ():
+                        plain = spawn("plain", folder, recipe=recipe, states=states)
+                        show(f"{what}: {recipe}, plain lists, states {states}", plain)
+                        if recipe == "B" and plain["digest"] != line["digest"]:
+                            raise SystemExit("autosel and the plain lists keep different rows")
+                for kind in ("cached", "uncached") if arguments.candidates else ():
+                    line = spawn(kind, folder, candidates=arguments.candidates)
+                    speeds.append(
+                        f"{what:24s} {kind:9s} {arguments.candidates * 60 / line['wall']:10,.0f} "
+                        f"{arguments.candidates * 60 / line['cpu']:12,.0f} {line['peak']:8.0f}"
+                    )
+    if speeds:
+        print(f"\n{'candidates a minute':24s} {'':9s} {'by wall':>10s} {'by CPU time':>12s} {'peak MB':>8s}")
+        print("\n".join(speeds))
+
+
+if __name__ == "__main__":
+    main()
