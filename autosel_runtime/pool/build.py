@@ -15,7 +15,7 @@ from typing import BinaryIO
 import orjson
 
 from autosel_runtime.api.pool import PoolSource, PoolSpec
-from autosel_runtime.errors import DataError, OutputError
+from autosel_runtime.errors import DataError, OutputError, UsageError
 from autosel_runtime.pool.convert import Converter, converter_for
 from autosel_runtime.pool.detect import choose_format
 from autosel_runtime.pool.files import InputFile, find_inputs
@@ -49,6 +49,8 @@ def build_pool(
     known, when no sample is left, or when more than ``max_reject_fraction`` of the records is rejected: then the
     rejects are kept beside ``out``, in a file that the message names.
     """
+    if rows_per_shard < 1:
+        raise UsageError(f"rows_per_shard must be at least 1, found {rows_per_shard}")
     inputs = [find_inputs(source.uri, base) for source in spec.sources]
     choices = [choose_format(s, i.files) for s, i in zip(spec.sources, inputs, strict=True)]
     converters = [converter_for(c.format, s.mapping) for c, s in zip(choices, spec.sources, strict=True)]

@@ -81,8 +81,8 @@ def _json_records(
                 if isinstance(item, bytes):
                     try:
                         record = orjson.loads(item)
-                    except orjson.JSONDecodeError as error:
-                        yield place, _not_json(item, error)
+                    except orjson.JSONDecodeError:
+                        yield place, _not_json(item.strip())
                         continue
                     if type(record) is dict:
                         yield place, record
@@ -116,13 +116,16 @@ def _starts_array(source: Source) -> bool:
     return first_byte(source.stream) == b"["
 
 
-def _not_json(item: bytes, error: orjson.JSONDecodeError) -> Broken:
+def _not_json(item: bytes) -> Broken:
+    detail = "the record is empty"
     try:
-        item.decode("utf-8")
+        orjson.loads(item.decode("utf-8"))
     except UnicodeDecodeError as problem:
         detail = f"byte 0x{item[problem.start]:02x} at position {problem.start}"
         return Broken(reason="not UTF-8", detail=detail, text=preview(item))
-    detail = f"{error.msg} at character {error.pos}"
+    except orjson.JSONDecodeError as error:
+        if item:
+            detail = f"{error.msg} at character {error.pos}"
     return Broken(reason="not valid JSON", detail=detail, text=preview(item))
 
 

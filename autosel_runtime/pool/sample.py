@@ -160,7 +160,7 @@ def _check_messages(chat: Sequence[dict[str, Any]]) -> tuple[bool, bool, str]:
             raise RecordError("unknown role", f"message {index} has {role!r}; known: {known}")
         if (not content or content.isspace()) and not message.get("tool_calls"):
             is_answer = index == len(chat) - 1 and role == "assistant"
-            reason = "the answer is empty" if is_answer else f"a {role} message is empty"
+            reason = "the answer is empty" if is_answer else f"empty {role} message"
             raise RecordError(reason, f"message {index}")
     return asked, plain, role
 
