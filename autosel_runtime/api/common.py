@@ -1,13 +1,13 @@
 """What every API model shares: strictness, camelCase names, bounded types."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 GROUP = "autosel.dev"
 VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+API_VERSION: Final = "autosel.dev/v1alpha1"
 
 
 class Model(BaseModel):

@@ -1,6 +1,6 @@
 """How a trained model is scored."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 

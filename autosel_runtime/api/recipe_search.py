@@ -1,8 +1,8 @@
 """RecipeSearch: the one document that describes a search."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from autosel_runtime.api.common import API_VERSION, Model
 from autosel_runtime.api.evaluation import Baselines, EvaluationSpec
@@ -10,6 +10,7 @@ from autosel_runtime.api.pool import PoolSpec, Target
 from autosel_runtime.api.resources import Scheduling, StepsSpec, StorageSpec
 from autosel_runtime.api.search import Budget, FailurePolicy, SearchSettings
 from autosel_runtime.api.signals import SignalsSpec
+from autosel_runtime.api.status import RecipeSearchStatus
 from autosel_runtime.api.training import ModelRef, TrainingSpec
 
 ResourceName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
@@ -18,7 +19,7 @@ ResourceName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z
 class Metadata(Model):
     """The part of Kubernetes object metadata that autosel reads; other fields are kept out of the model."""
 
-    model_config = {**Model.model_config, "extra": "ignore"}
+    model_config = ConfigDict(extra="ignore")
 
     name: ResourceName = Field(description="Name of the search.", examples=["quickstart"])
     namespace: Annotated[str, Field(max_length=63)] | None = Field(
@@ -127,8 +128,6 @@ MUTABLE_FIELDS = frozenset(
 class RecipeSearch(Model):
     """A search for the best data recipe."""
 
-    model_config = {**Model.model_config, "extra": "forbid"}
-
     api_version: Literal["autosel.dev/v1alpha1"] = Field(
         default=API_VERSION, description="API version.", examples=[API_VERSION]
     )
@@ -137,6 +136,6 @@ class RecipeSearch(Model):
     )
     metadata: Metadata = Field(description="Name and namespace.", examples=[{"name": "quickstart"}])
     spec: RecipeSearchSpec = Field(description="The search.", examples=[{"parallelism": 2}])
-    status: dict[str, Any] | None = Field(
-        default=None, description="Written by the controller.", examples=[{}]
+    status: RecipeSearchStatus | None = Field(
+        default=None, description="Written by the controller.", examples=[{"summary": {"evaluations": "12/40"}}]
     )
