@@ -15,6 +15,8 @@ score_mean, score_std      mean and population deviation of s_b(x) over P       
 score_mean_max             mean over x of max_b s_b(x)                                   reference code
 score.<b>                  mean of s_b over S                                            paper table 8
 mean_ifd, mean_varentropy  mean over S ÷ mean over D                                     paper table 8
+mean_quality, mean_ngram_entropy,
+  mean_action_object       the same                                                      ours
 mean_ifd_clipped, …        min(max(that ratio, 0), 2) / 2                                reference code
 distribution_drift         ‖c(S) − c(D)‖₂ / √d                                           paper table 8
 source_share.<s>           p_s                                                           ours
@@ -39,7 +41,12 @@ from autosel_runtime.recipe.mona import benchmark_signals
 from autosel_runtime.recipe.prepared import PreparedColumns, prepare
 from autosel_runtime.recipe.spans import map_spans, span_rows
 
-RATIOS = {"mean_ifd": "ifd", "mean_varentropy": "varentropy"}
+# Every signal that a filter cuts by tells what a subset is like; a surrogate that misses one is blind to its filter.
+RATIOS = {
+    "mean_ifd": "ifd", "mean_varentropy": "varentropy", "mean_quality": "quality",
+    "mean_ngram_entropy": "ngram_entropy", "mean_action_object": "action_object",
+}
+CLIPPED = ("mean_ifd", "mean_varentropy")
 FEATURES = "sae"
 
 Sums = NDArray[np.float64]
@@ -84,7 +91,8 @@ def state_vector(mask: Mask, columns: Columns, *, drift: bool = True) -> dict[st
         if pool.means.get(name, 0.0) > 0 and sums.number.get(name):
             ratio = sums.total[name] / sums.number[name] / pool.means[name]
             state[field] = ratio
-            state[f"{field}_clipped"] = min(max(ratio, 0.0), 2.0) / 2
+            if field in CLIPPED:
+                state[f"{field}_clipped"] = min(max(ratio, 0.0), 2.0) / 2
     if drift and pool.active is not None and size:
         distance = _drift(mask, prepared, pool)
         if distance is not None:

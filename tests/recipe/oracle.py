@@ -119,13 +119,16 @@ def state(pool, rows):
         known = [s[r] for r in rows if s[r] is not None]
         if known:
             out[f"score.{name}"] = sum(known) / len(known)
-    for name in ("ifd", "varentropy"):
+    for name in ("ifd", "varentropy", "quality", "ngram_entropy", "action_object"):
+        if name not in pool.columns.scalars:
+            continue
         s = pool.values(name)
         everywhere, here = [v for v in s if v is not None], [s[r] for r in rows if s[r] is not None]
         if everywhere and here and sum(everywhere) > 0:
             ratio = (sum(here) / len(here)) / (sum(everywhere) / len(everywhere))
             out[f"mean_{name}"] = ratio
-            out[f"mean_{name}_clipped"] = min(max(ratio, 0), 2) / 2
+            if name in ("ifd", "varentropy"):
+                out[f"mean_{name}_clipped"] = min(max(ratio, 0), 2) / 2
     features = pool.columns.feature_columns["sae"]
     active = [set(features.indices[features.indptr[r] : features.indptr[r + 1]].tolist()) for r in range(n)]
 
