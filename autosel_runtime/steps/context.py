@@ -9,7 +9,7 @@ from typing import Any
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.errors import DataError, NoInputError
 from autosel_runtime.steps.document import StepDocument
-from autosel_runtime.store.open_store import open_store
+from autosel_runtime.store.open import open_store
 from autosel_runtime.store.port import Store
 from autosel_runtime.store.publish import Marker, fetch, find
 

@@ -1,17 +1,12 @@
 """Imported once by the server process that steps are forked from; nothing here may start a thread or a device."""
 
 import contextlib
+from importlib import import_module
 
-import numpy as np  # noqa: F401
-import pyarrow as pa  # noqa: F401
+MODULES = ("numpy", "pyarrow", "torch", "peft", "transformers")
+# Names that transformers loads late, on first use.
+LATE = ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "Trainer")
 
-with contextlib.suppress(ImportError):
-    import peft  # noqa: F401
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
-    from transformers import (  # noqa: F401
-        AutoModelForCausalLM,
-        AutoTokenizer,
-        LlamaForCausalLM,
-        Trainer,
-    )
+with contextlib.suppress(ImportError):  # a light install has no torch, and then no step that needs it
+    loaded = [import_module(name) for name in MODULES]
+    late = [getattr(loaded[-1], name) for name in LATE]

@@ -82,7 +82,7 @@ def gather(context: StepContext) -> Report:
         else {},
         columns=columns,
         mask=mask,
-        versions=_versions(),
+        versions=versions(),
         digests=Digests(
             pool=pool.digest,
             signals=context.input("signals"),
@@ -177,7 +177,8 @@ def _scores(
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of autosel and of the libraries that results depend on."""
     found = {"autosel": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:

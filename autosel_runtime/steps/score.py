@@ -37,7 +37,7 @@ def score(context: StepContext) -> StepOutput:
         files=files_of(out),
         summary={
             "rows": manifest["rows"],
-            "signals": sorted(manifest["names"]),
+            "signals": sorted(manifest["scalars"]),
             "fingerprint": manifest["fingerprint"],
             "seconds": round(seconds, 2),
             "accelerator_seconds": round(seconds * device_count(), 2) if model else 0.0,

@@ -72,7 +72,7 @@ def _child(folder_name: str, variables: dict[str, str], threads: int) -> None:
             {**outcome, "exit_code": code, "started_at": started, "finished_at": time.time()},
         )
         sys.stdout.flush()
-        os._exit(code)
+        sys.exit(code)
 
 
 def holder(folder: Path) -> int | None:

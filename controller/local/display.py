@@ -11,7 +11,7 @@ from autosel_runtime.report.words import recipe_words
 from controller.reconcile.model import Observed, Plan, StepResult, Trial
 
 LIVE_INTERVAL_SECONDS = 0.5
-SETUP_WIDTH = 20
+NAME_WIDTH = 30
 
 
 @dataclass(kw_only=True)
@@ -33,14 +33,14 @@ class Display:
             if trial.name not in self._trials:
                 self._trials.add(trial.name)
                 if not first:
-                    self._line(f"{trial.name:<{SETUP_WIDTH}} new        {_intent(trial)}")
+                    self._line(f"{trial.name:<{NAME_WIDTH}} new        {_intent(trial)}")
         for name, result in observed.steps.items():
             key = (name, result.attempt)
             if result.state == "running" or key in self._told:
                 continue
             self._told.add(key)
             if not first or result.state == "failed":
-                self._line(f"{name:<{SETUP_WIDTH}} {_outcome(result)}")
+                self._line(f"{name:<{NAME_WIDTH}} {_outcome(result)}")
         if first and self._told:
             self._line(
                 f"going on: {len(self._told)} steps and {len(self._trials)} trials are done or under way"

@@ -49,21 +49,17 @@ def finish(
         winner,
         *(view for view in baseline_views if view.phase == "succeeded" and _belongs(view, winner)),
     ]
-    start: list[StepRequest] = []
-    waits: list[float] = []
-    running = False
-    failed: str | None = None
-    for owner, link in _final_links(rows, prepared):
-        chain = view_step(link, owner, prepared)
-        running = running or chain.running
-        failed = failed or (chain.failed.reason if chain.failed else None)
-        start += [chain.next] if chain.next else []
-        waits += [chain.wait] if chain.wait is not None else []
+    chains = [view_step(link, owner, prepared) for owner, link in _final_links(rows, prepared)]
+    failed = next((chain.failed.reason for chain in chains if chain.failed), None)
     if failed:
         return Finish(chosen=chosen, failed=failed)
-    if start or waits or running:
+    if any(not chain.summaries for chain in chains):
+        free = prepared.spec.parallelism - sum(chain.running for chain in chains)
         return Finish(
-            chosen=chosen, start=tuple(start), waits=tuple(waits), message="scoring the report half"
+            chosen=chosen,
+            start=tuple(chain.next for chain in chains if chain.next)[: max(free, 0)],
+            waits=tuple(chain.wait for chain in chains if chain.wait is not None),
+            message="scoring the report half",
         )
 
     link = _report_link(
