@@ -14,12 +14,14 @@ several small ones add up. a is the answer (the last assistant turn), q the turn
 with ramp(x, lo, hi) = clip((x - lo) / (hi - lo), 0, 1). Scripts without a full stop count by their own marks.
 """
 
+import string
 import unicodedata
 
 from autosel_runtime.pool.sample import Sample
 from autosel_runtime.signals.text import answer_text, words_of
 
 _CLOSED_CATEGORIES = frozenset({"Po", "Pe", "Pf", "Pi", "Nd", "No", "Sm", "Sc", "So", "Sk"})
+_ASCII_PLAIN = (string.ascii_letters + string.digits).encode()
 _ALLOWED_CONTROLS = frozenset("\n\t\r")
 
 
@@ -56,10 +58,11 @@ def symbol_score(text: str) -> float:
     visible = "".join(text.split())
     if not visible:
         return 0.0
-    # Letters of scripts that combine (Devanagari, say) carry marks, which are no symbols.
-    plain = sum(map(str.isalnum, visible))
-    if not visible.isascii():
-        plain += sum(unicodedata.category(character).startswith("M") for character in visible)
+    if visible.isascii():
+        plain = len(visible) - len(visible.encode().translate(None, _ASCII_PLAIN))
+    else:
+        # Letters of scripts that combine (Devanagari, say) carry marks, which are no symbols.
+        plain = sum(c.isalnum() or unicodedata.category(c).startswith("M") for c in visible)
     return 1.0 - _ramp(1.0 - plain / len(visible), 0.4, 0.9)
 
 

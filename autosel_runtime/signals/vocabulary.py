@@ -62,8 +62,8 @@ def token_statistics(
     import torch
 
     on_cpu = hidden.device.type == "cpu"
-    token_block = token_block or (256 if on_cpu else 4096)
-    word_block = word_block or (8192 if on_cpu else 32_768)
+    token_block = token_block or (128 if on_cpu else 4096)
+    word_block = word_block or (4096 if on_cpu else 32_768)
     update = _update_function(hidden.device.type)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, len(hidden), token_block):
