@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from types import MappingProxyType
 
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import digest
@@ -33,7 +32,6 @@ from autosel_runtime.recipe.union import UnionParams, trial_key
 
 EXAMPLES = 8
 NO_REASON = "no reason given"
-NO_UNIONS: Mapping[str, Mask] = MappingProxyType({})
 
 
 def execute(
@@ -42,7 +40,7 @@ def execute(
     *,
     seed: int,
     catalog: Catalog = CATALOG,
-    unions: Mapping[str, Mask] = NO_UNIONS,
+    unions: Mapping[str, Mask] | None = None,
     start: Mask | None = None,
     hooks: Sequence[Hook] = (),
     cache: PrefixCache | None = None,
@@ -52,8 +50,9 @@ def execute(
     """Realise a recipe over a pool.
 
     ``columns``: of the pool; pass ``prepare(columns)`` to share the pool's constants between executions.
-    ``unions``: mask by trial ordinal (as text) or recipe digest. ``start``: rows to begin with, the whole pool
-    when None. ``threads`` never changes the result. ``drift`` False leaves distribution_drift out of the state.
+    ``unions``: mask by trial ordinal (as text) or recipe digest; None takes those of prepared columns.
+    ``start``: rows to begin with, the whole pool when None. ``threads`` never changes the result. ``drift`` False
+    leaves distribution_drift out of the state.
 
     The result depends on the recipe's canonical form, the columns, ``seed``, ``start`` and the united masks, and
     on nothing else. DataError names the step that is invalid, lacks its signal or leaves no row.

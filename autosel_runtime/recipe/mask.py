@@ -6,7 +6,7 @@ Notation
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,10 +108,19 @@ def subset_digest(ids: Sequence[str], mask: Mask) -> str:
     """Return the identity of a subset: SHA-256 over its ids, sorted, each followed by a newline.
 
     ``ids``: id of every pool row [n]. The order of the pool does not matter, so a subset keeps its digest when
-    the pool is reordered or grows.
+    the pool is reordered or grows. For many subsets of one pool use ``subset_digester``.
     """
     chosen = sorted(str(ids[row]) for row in rows_of(mask, len(ids)).tolist())
-    state = hashlib.sha256()
-    for start in range(0, len(chosen), 65_536):
-        state.update("".join(f"{one}\n" for one in chosen[start : start + 65_536]).encode())
-    return f"sha256:{state.hexdigest()}"
+    return _digest_lines([f"{one}\n".encode() for one in chosen])
+
+
+def subset_digester(ids: Sequence[str]) -> Callable[[Mask], str]:
+    """Return ``subset_digest`` for one pool, its ids sorted once and for all."""
+    order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
+    lines = np.empty(len(ids), dtype=np.object_)
+    lines[:] = [f"{ids[row]}\n".encode() for row in order.tolist()]
+    return lambda mask: _digest_lines(lines[contains(mask, order)].tolist())
+
+
+def _digest_lines(lines: Sequence[bytes]) -> str:
+    return f"sha256:{hashlib.sha256(b''.join(lines)).hexdigest()}"

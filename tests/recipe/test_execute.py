@@ -16,6 +16,7 @@ from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.hooks import Hook, HookError
 from autosel_runtime.recipe.operator import Operator, Outcome, Params, make_catalog
 from autosel_runtime.recipe.prefix_cache import PrefixCache
+from autosel_runtime.recipe.prepared import prepare
 from tests.recipe.pools import make_pool, pools, small_spans
 
 STEPS = [
@@ -112,6 +113,17 @@ def test_a_result_may_be_written_without_harm_to_the_cache():
     first.mask[:] = 0
     again = execute(recipe, pool.columns, seed=1, cache=cache)
     assert again.size == masks.count(again.mask) == size
+
+
+def test_subsets_of_prepared_columns_are_known_to_unions():
+    pool = make_pool(5, 60)
+    few = masks.from_rows(np.array([1, 2]), 60)
+    prepared = prepare(pool.columns, subsets={"1": few})
+    recipe = Recipe.model_validate({"steps": [{"operator": "ifd_filter", "params": {"top_k": 3}}, STEPS[8]]})
+    found = execute(recipe, prepared, seed=1, cache=PrefixCache())
+    assert masks.is_subset(few, found.mask)
+    with pytest.raises(DataError, match="no known subset"):
+        execute(recipe, prepared, seed=1, unions={})
 
 
 def test_seed_and_position_decide_a_draw():

@@ -54,6 +54,17 @@ def test_subset_digest_is_over_sorted_ids_one_a_line():
     assert masks.subset_digest(reordered, masks.from_rows(np.array([0, 2, 3]), 4)) == expected
 
 
+@given(st.lists(st.text("ab~1é", max_size=4), max_size=30, unique=True), st.randoms(use_true_random=False))
+def test_the_digester_of_a_pool_gives_the_same_digests(ids, draw):
+    digest = masks.subset_digester(ids)
+    for _ in range(3):
+        chosen = sorted(draw.sample(range(len(ids)), draw.randint(0, len(ids))))
+        mask = masks.from_rows(np.array(chosen, dtype=np.int64), len(ids))
+        assert digest(mask) == masks.subset_digest(ids, mask)
+        text = "".join(f"{one}\n" for one in sorted(ids[row] for row in chosen))
+        assert digest(mask) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
 def test_read_only_copy_cannot_be_written():
     mask = masks.full(9)
     copy = masks.read_only(mask)
