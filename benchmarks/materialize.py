@@ -229,7 +229,8 @@ def plain_step(samples: Samples, name: str, params: Mapping[str, Any]) -> Sample
         return kept
     field = name.removesuffix("_filter")
     order = sorted(samples, key=lambda s: s[field]["score"], reverse=True)
-    return order[: math.ceil(len(order) * params["fraction"])]
+    kept = order[: math.ceil(len(order) * params["fraction"])]
+    return sorted(kept, key=lambda sample: sample["id"])  # pool order, so that deduplication keeps the same rows
 
 
 def run_plain(folder: Path, name: str, states: int) -> dict[str, Any]:
@@ -315,7 +316,8 @@ def main() -> None:
                 for recipe in ("A", "B"):
                     line = spawn("autosel", folder, recipe=recipe, threads=threads, repeat=arguments.repeat)
                     show(f"{what}: {recipe}, autosel, {threads} thread" + ("s" if threads > 1 else ""), line)
-                    for states in (10, 1) if arguments.plain and rows == 90_000 else ():
+                    plain_too = arguments.plain and rows == 90_000 and features == kinds[-1]
+                    for states in (10, 1) if plain_too else ():
                         plain = spawn("plain", folder, recipe=recipe, states=states)
                         show(f"{what}: {recipe}, plain lists, states {states}", plain)
                         if recipe == "B" and plain["digest"] != line["digest"]:
