@@ -1,6 +1,7 @@
 """From the records of a search to its report; pure, and the same for the same input."""
 
 from collections.abc import Mapping
+from math import fsum
 
 import yaml
 from pydantic import JsonValue
@@ -10,7 +11,7 @@ from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import DataError
 from autosel_runtime.report.changes import changes
 from autosel_runtime.report.distributions import histograms, source_mix
-from autosel_runtime.report.formats import plural, points
+from autosel_runtime.report.formats import plural, points, sentence
 from autosel_runtime.report.headline import headline, missing_items, warnings
 from autosel_runtime.report.inputs import ItemScores, ReportInputs, TrialInput
 from autosel_runtime.report.model import (
@@ -243,7 +244,7 @@ def _incumbent(
     unseen = next((half.overall for half in report_half if half.trial == chosen.name), None)
     return Incumbent(
         trial=chosen.name,
-        why=inputs.chosen.why if inputs.chosen is not None else why,
+        why=sentence(inputs.chosen.why) if inputs.chosen is not None else why,
         recipe_yaml="" if recipe is None else recipe_yaml(recipe),
         optimism=None if score is None or unseen is None else score - unseen.value,
     )
@@ -261,7 +262,7 @@ def _budget(search: RecipeSearch, inputs: ReportInputs, trials: tuple[Trial, ...
     return BudgetUse(
         evaluations=sum(trial.role == "search" and trial.state == "succeeded" for trial in trials),
         evaluations_limit=budget.evaluations,
-        accelerator_seconds=sum(spent) if spent else None,
+        accelerator_seconds=fsum(spent) if spent else None,
         accelerator_seconds_limit=budget.accelerator_seconds,
         seconds=inputs.progress.seconds,
         deadline_seconds=budget.deadline_seconds,
@@ -280,8 +281,8 @@ def _total_cost(inputs: ReportInputs) -> tuple[StepUse, ...]:
             StepUse(
                 step=name,
                 runs=sum(use.runs for use in same),
-                seconds=sum(use.seconds for use in same),
-                accelerator_seconds=sum(accelerator) if accelerator else None,
+                seconds=fsum(use.seconds for use in same),
+                accelerator_seconds=fsum(accelerator) if accelerator else None,
                 tokens=sum(tokens) if tokens else None,
             )
         )

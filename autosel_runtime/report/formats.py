@@ -108,6 +108,12 @@ def shorten(text: str, length: int) -> str:
     return text[: length - 1 - tail] + "…" + text[len(text) - tail :]
 
 
+def sentence(text: str) -> str:
+    """Return ``text`` with a capital first letter and a full stop."""
+    words = text.strip()
+    return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?" else ".")
+
+
 def plural(number_of: int, noun: str) -> str:
     """Return ``1 trial``, ``2 trials``."""
     return f"{number_of:,} {noun}" + ("" if number_of == 1 else "s")

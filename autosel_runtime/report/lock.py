@@ -182,27 +182,27 @@ def verify_lock(
         return [f"There are {len(ids):,} ids but {columns.rows:,} rows of columns."]
     found = [*_sealed_problems(lock), *_pool_problems(lock, columns, ids)]
     if signals_fingerprint is not None:
-        found += _differs("The signal fingerprint", signals_fingerprint, lock.signals_fingerprint)
+        found += _differs("the signals", signals_fingerprint, lock.signals_fingerprint)
     if files is not None:
         for file in lock.pool.files:
-            found += _differs(f"File {file.uri} of source {file.source}", files.get(file.uri), file.sha256)
+            found += _differs(f"file {file.uri} of source {file.source}", files.get(file.uri), file.sha256)
     found += _column_problems(lock, columns, catalog)
     return found + _recipe_problems(lock, columns, ids, catalog)
 
 
 def _sealed_problems(lock: Lock) -> list[str]:
-    found = _differs("The lock itself", _own_digest(lock), lock.lock_digest)
-    found += _differs("The training settings", digest(lock.training.settings), lock.training.digest)
+    found = _differs("the lock itself", _own_digest(lock), lock.lock_digest)
+    found += _differs("the training settings", digest(lock.training.settings), lock.training.digest)
     return found + _differs(
-        "The evaluation settings", digest(lock.evaluation.settings), lock.evaluation.digest
+        "the evaluation settings", digest(lock.evaluation.settings), lock.evaluation.digest
     )
 
 
 def _pool_problems(lock: Lock, columns: Columns, ids: Sequence[str]) -> list[str]:
-    found = _differs("The pool", ids_digest(ids), lock.pool.digest)
+    found = _differs("the pool", ids_digest(ids), lock.pool.digest)
     if len(ids) != lock.pool.rows:
         found.append(f"The pool has {len(ids):,} rows, the lock says {lock.pool.rows:,}.")
-    return found + _differs("The source of the rows", sources_digest(columns), lock.pool.sources_digest)
+    return found + _differs("the source of every row", sources_digest(columns), lock.pool.sources_digest)
 
 
 def _column_problems(lock: Lock, columns: Columns, catalog: Catalog) -> list[str]:
@@ -211,7 +211,7 @@ def _column_problems(lock: Lock, columns: Columns, catalog: Catalog) -> list[str
         if name not in columns.names:
             found.append(f"Column {name} does not exist here.")
         else:
-            found += _differs(f"Column {name}", column_digest(columns, name), locked)
+            found += _differs(f"column {name}", column_digest(columns, name), locked)
     for one in (*lock.ancestors, lock.chosen):
         try:
             names = _columns_of(one.recipe, columns, catalog)
@@ -228,16 +228,18 @@ def _recipe_problems(lock: Lock, columns: Columns, ids: Sequence[str], catalog: 
     for one in (*lock.ancestors, lock.chosen):
         try:
             found += _differs(
-                f"{_name(one)}, its recipe", recipe_digest(one.recipe, catalog), one.recipe_digest
+                f"the recipe of {_name(one)}", recipe_digest(one.recipe, catalog), one.recipe_digest
             )
             mask = _realise(one.recipe, columns, lock.seed, subsets, catalog)
         except AutoselError as error:
-            found.append(f"{_name(one)} cannot be executed: {error}.")
+            found.append(f"The recipe of {_name(one)} cannot be executed: {error}.")
             continue
         subsets[one.key] = mask
-        found += _differs(f"{_name(one)}, its subset", masks.subset_digest(ids, mask), one.subset_digest)
+        found += _differs(f"the subset of {_name(one)}", masks.subset_digest(ids, mask), one.subset_digest)
         if masks.count(mask) != one.size:
-            found.append(f"{_name(one)} keeps {masks.count(mask):,} samples, the lock says {one.size:,}.")
+            found.append(
+                f"The recipe of {_name(one)} keeps {masks.count(mask):,} samples, the lock says {one.size:,}."
+            )
     return found
 
 
@@ -288,11 +290,11 @@ def _own_digest(lock: Lock) -> str:
 def _differs(what: str, found: str | None, locked: str) -> list[str]:
     if found == locked:
         return []
-    return [f"{what} differs: the lock says {locked}, found {found or 'nothing'}."]
+    return [f"The digest of {what} differs: the lock says {locked}, found {found or 'nothing'}."]
 
 
 def _name(one: LockedRecipe) -> str:
-    return f"Union ancestor {one.key}" if one.key else "The chosen recipe"
+    return f"trial {one.key}, which a union names" if one.key else "the chosen trial"
 
 
 def _check_rows(columns: Columns, ids: Sequence[str]) -> None:

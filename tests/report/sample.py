@@ -1,11 +1,13 @@
 """A realistic synthetic search, for tests and for looking at the page.
 
-``python -m tests.report.sample KIND > page.html`` writes the page of one kind: full, close, one, none, many, hostile.
+``python -m tests.report.sample KIND > page.html`` writes the page of one kind: full, close, running, one, none,
+many, hostile.
 """
 
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -300,12 +302,27 @@ def traced(trial: TrialInput, pool_rows: int, size: int) -> TrialInput:
         )
         for s, k, b in zip(steps, [*kept[:-1], size] if kept else [], before, strict=False)
     )
-    return TrialInput(**{**vars(trial), "trace": trace, "size": size})
+    return replace(trial, trace=trace, size=size)
 
 
-def sample_report(kind: str = "full") -> Report:
-    """Return a report of one kind; see the module."""
-    pool = columns()
+def _hostile(trial: TrialInput) -> TrialInput:
+    """Return ``trial`` with texts that try to break out of the page."""
+    step_of_extension = step(
+        "a-very-long-operator-name-that-comes-from-an-extension-x9",
+        pattern="</style></script><script>alert(2)</script>" * 3,
+    )
+    steps = trial.recipe.steps if trial.recipe else []
+    return replace(
+        trial,
+        name=trial.name + "<script>alert(1)</script>" * 3,
+        message='"><img src=x onerror=alert(1)>' * 4,
+        recipe=recipe(*steps, step_of_extension),
+    )
+
+
+def sample_report(kind: str = "full", rows: int = 45_500) -> Report:
+    """Return a report of one kind over a pool of ``rows``; see the module."""
+    pool = columns(rows)
     if kind == "none":
         lost = [t for t in trials(8, pool.rows) if t.state == "failed"]
         inputs = ReportInputs(
@@ -321,15 +338,14 @@ def sample_report(kind: str = "full") -> Report:
     top = max((t for t in found if t.score), key=lambda t: t.score or 0)
     found = [traced(t, pool.rows, size) if t is top else t for t in found]
     if kind == "hostile":
-        found = [TrialInput(**{**vars(t), "name": t.name + "<script>alert(1)</script>" * 3,
-                               "message": '"><img src=x onerror=alert(1)>' * 4,
-                               "recipe": recipe(*(t.recipe.steps if t.recipe else []), step("a-very-long-operator-name-that-comes-from-an-extension-x9", pattern="</style><script>alert(2)</script>" * 3))})
-                 for t in found]  # fmt: skip
+        found = [_hostile(t) for t in found]
         top = next(t for t in found if t.ordinal == top.ordinal)
     reference = baselines(pool.rows, size)
     lifts = {"close": (0.012, 0.004, 0.008, -0.03)}.get(kind, (0.032, 0.0, 0.012, -0.06))
     names = [top.name, *(t.name for t in reference)]
     running = kind in ("running", "one")
+    pairs = [] if running else list(zip(names, lifts, strict=True))
+    transferred = {n: item_scores(TASKS, 0.1 + lift, 80 + i) for i, (n, lift) in enumerate(pairs[:3])}
     progress = SearchProgress(
         state="running" if running else "finished",
         started="2026-11-20T08:12:00+00:00",
@@ -342,26 +358,10 @@ def sample_report(kind: str = "full") -> Report:
     )
     inputs = ReportInputs(
         progress=progress,
-        trials=tuple([*found, *([] if running else reference)]),
-        items={}
-        if running
-        else {
-            n: item_scores(TASKS, lift, i) for i, (n, lift) in enumerate(zip(names, lifts, strict=True), 20)
-        },
-        out_of_domain={}
-        if running
-        else {
-            n: item_scores(OUTSIDE, lift / 2, i)
-            for i, (n, lift) in enumerate(zip(names, lifts, strict=True), 50)
-        },
-        transfer={}
-        if running or kind != "full"
-        else {
-            "Qwen/Qwen2.5-7B": {
-                n: item_scores(TASKS, 0.1 + lift, i)
-                for i, (n, lift) in enumerate(zip(names[:3], lifts[:3], strict=True), 80)
-            }
-        },
+        trials=(*found, *([] if running else reference)),
+        items={n: item_scores(TASKS, lift, 20 + i) for i, (n, lift) in enumerate(pairs)},
+        out_of_domain={n: item_scores(OUTSIDE, lift / 2, 50 + i) for i, (n, lift) in enumerate(pairs)},
+        transfer={"Qwen/Qwen2.5-7B": transferred} if kind == "full" else {},
         columns=pool,
         mask=mask,
         digests=Digests(
@@ -370,13 +370,7 @@ def sample_report(kind: str = "full") -> Report:
             training=digest("training"),
             evaluation=digest("evaluation"),
         ),
-        versions={
-            "autosel": "0.1.0",
-            "python": "3.11.9",
-            "torch": "2.9.0",
-            "transformers": "5.1.0",
-            "vllm": "0.33.0",
-        },
+        versions={"autosel": "0.1.0", "python": "3.11.9", "torch": "2.9.0", "transformers": "5.1.0"},
     )
     return build_report(search_document(name, max(number, 15)), inputs, SimpleStatistics())
 
