@@ -61,7 +61,7 @@ def landscape(family: str, seed: int, rows: int = ROWS) -> Landscape:
         return (mixed + rng.normal(size=rows) * rng.uniform(0.5, 1.2)).astype(np.float32)
 
     signals = {
-        "quality": seen(content, -1.5 * harm),
+        "quality": (1 / (1 + np.exp(-seen(content, -1.5 * harm)))).astype(np.float32),
         "ifd": np.exp(0.3 * seen(difficulty, 1.0 * harm)).astype(np.float32),
         "varentropy": np.exp(0.4 * seen(-content, 1.0 * harm, difficulty)).astype(np.float32),
         "ngram_entropy": (7 + seen(0.5 * content)).astype(np.float32),

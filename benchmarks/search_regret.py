@@ -29,6 +29,7 @@ from autosel_runtime.errors import AutoselError
 from autosel_runtime.recipe.catalog import CATALOG, recipe_digest
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.prepared import prepare
+from autosel_runtime.search import surrogate
 from autosel_runtime.search.features import Point
 from autosel_runtime.search.history import Realised, TrialRecord
 from autosel_runtime.search.incumbent import Model, incumbent, model_of
@@ -171,6 +172,34 @@ def choose_ours(done: list[TrialRecord], left: list[TrialRecord], pool: Pool, _r
     return _best_of(model, points, done)
 
 
+def choose_without_state(
+    done: list[TrialRecord], left: list[TrialRecord], pool: Pool, _rng: np.random.Generator
+) -> int:
+    """Ours, blind to the realised state."""
+    blind = [replace(r, state_vector={}) for r in done]
+    points = [Point(recipe=r.recipe, state={}) for r in left]
+    return _best_of(model_of(blind, pool.space), points, blind)
+
+
+def choose_without_noise(
+    done: list[TrialRecord], left: list[TrialRecord], pool: Pool, _rng: np.random.Generator
+) -> int:
+    """Ours, with the reference's fixed noise variance of 1e-2 on standardised scores."""
+    points = [Point(recipe=r.recipe, state=r.state_vector) for r in left]
+    model = model_of(done, pool.space, rows=pool.columns.rows, candidates=points)
+    return _best_of(replace(model, surrogate=_sure(model.surrogate)), points, done)
+
+
+def _sure(model: surrogate.Surrogate | None) -> surrogate.Surrogate | None:
+    if model is None:
+        return None
+    theta = np.append(model.theta[:-1], np.log(0.1))
+    return surrogate._condition(
+        model.groups, theta, model.targets, np.ones(len(model.targets)), centre=model.centre, spread=model.spread,
+        skill=model.skill, informative=model.informative,
+    )
+
+
 def _best_of(model: Model, points: Sequence[Point], done: Sequence[TrialRecord]) -> int:
     known = model.groups([Point(recipe=r.recipe, state=r.state_vector) for r in done])
     groups = model.groups(points)
@@ -187,20 +216,30 @@ def pick_ours(done: list[TrialRecord], pool: Pool) -> TrialRecord:
     return found.pick
 
 
-def pick_posterior(done: list[TrialRecord], pool: Pool) -> TrialRecord:
-    """The highest posterior mean, whatever the skill."""
-    found = incumbent(done, pool.space, rows=pool.columns.rows)
+def pick_without_state(done: list[TrialRecord], pool: Pool) -> TrialRecord:
+    """The incumbent of a surrogate that is blind to the state."""
+    found = incumbent([replace(r, state_vector={}) for r in done], pool.space)
     assert found is not None
-    return found.posterior_pick
+    return next(r for r in done if r.ordinal == found.pick.ordinal)
+
+
+def pick_without_noise(done: list[TrialRecord], pool: Pool) -> TrialRecord:
+    """The highest posterior mean under the fixed noise."""
+    model = model_of(done, pool.space, rows=pool.columns.rows)
+    sure = _sure(model.surrogate)
+    assert sure is not None
+    mean, _ = sure.predict(model.groups([Point(recipe=r.recipe, state=r.state_vector) for r in done]))
+    return done[int(np.argmax(mean))]
 
 
 FIXED: Mapping[str, tuple[Chooser, Picker]] = {
     "random": (choose_random, best_observed),
     "string GP": (choose_string_gp, best_observed),
     "ours": (choose_ours, pick_ours),
+    "ours, no state": (choose_without_state, pick_without_state),
+    "ours, no learned noise": (choose_without_noise, pick_without_noise),
     "ours, best observed": (choose_ours, best_observed),
-    "ours, posterior always": (choose_ours, pick_posterior),
-    "random, posterior": (choose_random, pick_posterior),
+    "random, our pick": (choose_random, pick_ours),
 }
 
 

@@ -47,12 +47,14 @@ class Encoder:
 
     def state(self, points: Sequence[Point]) -> Matrix:
         """Return S [n, ds]; a quantity that a point lacks lies at the centre (0)."""
-        rows = (_raw_state([point.state for point in points], self.keys) - self.centre) / self.spread
+        rows = (_raw_state([point.state for point in points], self.keys) - self.centre) / self.spread  # [n, ds]
         return np.where(np.isnan(rows), 0.0, rows)
 
     def recipe(self, points: Sequence[Point]) -> Matrix:
         """Return R [n, dr]."""
-        return np.array([_recipe_row(point.recipe, self.space) for point in points], dtype=np.float64)
+        width = len(_recipe_row(Recipe(steps=[]), self.space))
+        rows = [_recipe_row(point.recipe, self.space) for point in points]
+        return np.array(rows, dtype=np.float64).reshape(len(points), width)
 
 
 def encoder(points: Sequence[Point], space: Space) -> Encoder:

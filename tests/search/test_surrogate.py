@@ -98,15 +98,22 @@ def test_it_learns_a_smooth_score_and_says_so() -> None:
     assert np.corrcoef(model.predict(points)[0], truth)[0, 1] > 0.7
 
 
-def test_pure_noise_is_mostly_called_uninformative() -> None:
-    told = 0
-    for seed in range(12):
-        groups, _ = data(12, seed)
-        scores = 0.5 + 0.01 * np.random.default_rng(seed + 99).normal(size=12)
-        model = fit(groups, scores, np.full(12, 0.01), seed=0)
-        assert model is not None
-        told += not model.informative
-    assert told >= 7
+def test_pure_noise_has_no_skill_and_a_signal_has() -> None:
+    def skills(signal: float) -> list[Surrogate]:
+        models = []
+        for seed in range(10):
+            groups, scores = data(12, seed, noise=0.0)
+            noise = 0.01 * np.random.default_rng(seed + 99).normal(size=12)
+            model = fit(groups, 0.5 + signal * (scores - 0.5) + noise, np.full(12, 0.01), seed=0)
+            assert model is not None
+            models.append(model)
+        return models
+
+    nothing, something = skills(0.0), skills(2.0)
+    assert np.mean([m.skill for m in nothing]) < 0.1
+    assert sum(not m.informative for m in nothing) >= 3
+    assert np.mean([m.skill for m in something]) > 0.3
+    assert sum(m.informative for m in something) >= 8
 
 
 def test_equal_scores_and_few_trials_are_uninformative() -> None:
