@@ -36,6 +36,8 @@ def start_server() -> None:
     # One thread a process: results then do not depend on how many cores a machine has.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # An attempt that is ended takes its semaphores with it; the tracker's complaint about that helps nobody.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     multiprocessing.get_context("forkserver").set_forkserver_preload(["autosel_runtime.steps.preload"])
 
 

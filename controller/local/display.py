@@ -25,10 +25,11 @@ class Display:
     _live_at: float = 0.0
     _started: float = field(default_factory=time.monotonic)
     _message: str = ""
+    _first: bool = True
 
     def show(self, observed: Observed, plan: Plan) -> None:
         """Tell what is new since the last call."""
-        first = not self._told and not self._trials
+        first, self._first = self._first, False
         for trial in observed.trials:
             if trial.name not in self._trials:
                 self._trials.add(trial.name)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import orjson
 
 from autosel_runtime.api.search import Recipe
@@ -58,7 +59,7 @@ class Subsets:
     def read(self, rows: Sequence[int]) -> Sequence[SampleText]:
         """Return the texts of pool rows, in their order."""
         wanted = sorted(set(rows))
-        texts = dict(zip(wanted, self.pool.samples(wanted), strict=True))
+        texts = dict(zip(wanted, self.pool.samples(np.asarray(wanted)), strict=True))
         return [
             SampleText(id=texts[row].id, text="\n".join(message.content for message in texts[row].messages))
             for row in rows
