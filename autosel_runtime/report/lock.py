@@ -294,7 +294,7 @@ def _differs(what: str, found: str | None, locked: str) -> list[str]:
 
 
 def _name(one: LockedRecipe) -> str:
-    return f"trial {one.key}, which a union names" if one.key else "the chosen trial"
+    return f"trial {one.key}, which a union names," if one.key else "the chosen trial"
 
 
 def _check_rows(columns: Columns, ids: Sequence[str]) -> None:

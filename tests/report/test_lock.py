@@ -135,18 +135,18 @@ def test_any_one_changed_digest_is_found_out(path: tuple[Any, ...]):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("pool", "digest"), "sha256:0", "The pool differs"),
+        (("pool", "digest"), "sha256:0", "The digest of the pool differs"),
         (("pool", "rows"), 7, "The pool has 400 rows, the lock says 7."),
-        (("pool", "sources_digest"), "sha256:0", "The source of the rows differs"),
-        (("columns", "ifd"), "sha256:0", "Column ifd differs"),
+        (("pool", "sources_digest"), "sha256:0", "The digest of the source of every row differs"),
+        (("columns", "ifd"), "sha256:0", "The digest of column ifd differs"),
         (("columns", "gone"), "sha256:0", "Column gone does not exist here."),
-        (("chosen", "subset_digest"), "sha256:0", "The chosen recipe, its subset differs"),
-        (("chosen", "recipe_digest"), "sha256:0", "The chosen recipe, its recipe differs"),
-        (("chosen", "size"), 3, "The chosen recipe keeps"),
-        (("ancestors", 0, "subset_digest"), "sha256:0", "Union ancestor 1, its subset differs"),
-        (("seed",), 43, "The chosen recipe, its subset differs"),
-        (("training", "settings", "epochs"), 4.0, "The training settings differs"),
-        (("evaluation", "digest"), "sha256:0", "The evaluation settings differs"),
+        (("chosen", "subset_digest"), "sha256:0", "The digest of the subset of the chosen trial differs"),
+        (("chosen", "recipe_digest"), "sha256:0", "The digest of the recipe of the chosen trial differs"),
+        (("chosen", "size"), 3, "The recipe of the chosen trial keeps"),
+        (("ancestors", 0, "subset_digest"), "sha256:0", "The digest of the subset of trial 1, which a union names, differs"),
+        (("seed",), 43, "The digest of the subset of the chosen trial differs"),
+        (("training", "settings", "epochs"), 4.0, "The digest of the training settings differs"),
+        (("evaluation", "digest"), "sha256:0", "The digest of the evaluation settings differs"),
         (("chosen", "recipe", "steps", 0, "operator"), "nonsense", "cannot be executed"),
     ],
 )  # fmt: skip
@@ -161,7 +161,7 @@ def test_fingerprint_and_files_are_compared_when_given():
     assert verify_lock(LOCK, pool(), IDS, signals_fingerprint="sha256:1") != []
     assert verify_lock(LOCK, pool(), IDS, files={"metamath.jsonl": "sha256:" + "6" * 64}) == []
     (problem,) = verify_lock(LOCK, pool(), IDS, files={})
-    assert problem.startswith("File metamath.jsonl of source metamath differs")
+    assert problem.startswith("The digest of file metamath.jsonl of source metamath differs")
 
 
 def test_a_changed_pool_is_found_out():
@@ -173,9 +173,13 @@ def test_a_changed_pool_is_found_out():
         rows=ROWS, source_names=base.source_names, source_codes=base.source_codes, scalars=changed,
         pair_columns=base.pair_columns,
     )  # fmt: skip
-    assert any(problem.startswith("Column ifd differs") for problem in verify_lock(LOCK, other, IDS))
+    assert any(
+        problem.startswith("The digest of column ifd differs") for problem in verify_lock(LOCK, other, IDS)
+    )
     swapped = (IDS[1], IDS[0], *IDS[2:])
-    assert any(problem.startswith("The pool differs") for problem in verify_lock(LOCK, pool(), swapped))
+    assert any(
+        problem.startswith("The digest of the pool differs") for problem in verify_lock(LOCK, pool(), swapped)
+    )
     assert verify_lock(LOCK, pool(), IDS[1:]) == ["There are 399 ids but 400 rows of columns."]
 
 
