@@ -32,10 +32,22 @@ class Seaweed:
         }
         (folder / "identities.json").write_text(json.dumps({"identities": [identity]}))
         ports = _free_ports(8)
-        self._ports = dict(zip(
-            ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc",
-             "s3.port", "s3.port.grpc"], ports, strict=True,
-        ))
+        self._ports = dict(
+            zip(
+                [
+                    "master.port",
+                    "master.port.grpc",
+                    "volume.port",
+                    "volume.port.grpc",
+                    "filer.port",
+                    "filer.port.grpc",
+                    "s3.port",
+                    "s3.port.grpc",
+                ],
+                ports,
+                strict=True,
+            )
+        )
         self.port = self._ports["s3.port"]
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,12 +55,24 @@ class Seaweed:
     def start(self) -> None:
         """Start the server and wait until it takes writes."""
         command = [
-            weed_program(), "server", f"-dir={self.folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-            "-filer", "-s3", f"-s3.config={self.folder / 'identities.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-            "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=30",
+            weed_program(),
+            "server",
+            f"-dir={self.folder / 'data'}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+            f"-s3.config={self.folder / 'identities.json'}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=64",
+            "-volume.max=30",
             # a lone master need not wait 10 s for others before it leads
-            "-master.electionTimeout=1s", "-master.heartbeatInterval=100ms",
-            f"-filer.localSocket={self.folder / 'filer.sock'}", f"-s3.localSocket={self.folder / 's3.sock'}",
+            "-master.electionTimeout=1s",
+            "-master.heartbeatInterval=100ms",
+            f"-filer.localSocket={self.folder / 'filer.sock'}",
+            f"-s3.localSocket={self.folder / 's3.sock'}",
             *(f"-{name}={port}" for name, port in self._ports.items()),
         ]
         with (self.folder / "weed.log").open("ab") as log:
@@ -70,10 +94,17 @@ class Seaweed:
     def client(self) -> Any:
         """A plain client with the right credentials."""
         return boto3.client(
-            "s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=ACCESS_KEY,
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
-            config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10,
-                          s3={"addressing_style": "path"}),
+            config=Config(
+                retries={"total_max_attempts": 1},
+                connect_timeout=2,
+                read_timeout=10,
+                s3={"addressing_style": "path"},
+            ),
         )
 
     def _wait(self) -> None:

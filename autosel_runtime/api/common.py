@@ -1,6 +1,6 @@
 """What every API model shares: strictness, camelCase names, bounded types."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -26,6 +26,12 @@ class Model(BaseModel):
 Name = Annotated[
     str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", examples=["gsm8k"])
 ]
+ShortText = Annotated[str, Field(min_length=1, max_length=253)]
+# A key of a Kubernetes label or annotation: a DNS name, a slash, a name.
+LabelKey = Annotated[str, Field(max_length=317)]
+Labels = Annotated[dict[LabelKey, Annotated[str, Field(max_length=63)]], Field(max_length=256)]
+# An object whose fields are somebody else's: operator parameters, a pod template.
+FreeObject = Annotated[dict[Annotated[str, Field(max_length=317)], Any], Field(max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=1024)]
 Digest = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

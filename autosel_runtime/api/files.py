@@ -19,7 +19,9 @@ def missing_files(search: RecipeSearch, *, document: Document, file: str, base: 
             continue
         problems.append(
             Problem(
-                file=file, line=document.line_of(path), field=field_text(path),
+                file=file,
+                line=document.line_of(path),
+                field=field_text(path),
                 message=f"{'no file matches' if _GLOB & set(uri) else 'there is no file or folder'} {base / uri}",
             )
         )

@@ -39,7 +39,10 @@ def problems_of(
         path = _document_path(detail["loc"])
         problems.append(
             Problem(
-                file=file, line=document.line_of(path), field=field_text(path), message=_message(detail, model)
+                file=file,
+                line=document.line_of(path),
+                field=field_text(path),
+                message=_message(detail, model),
             )
         )
     return sorted(problems, key=lambda problem: problem.line or 0)
@@ -72,7 +75,9 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "value_error":
         return str(context.get("error", detail["msg"]))
     if kind == "literal_error":
-        allowed = [part.strip().strip("'") for part in str(context["expected"]).replace(" or ", ", ").split(",")]
+        allowed = [
+            part.strip().strip("'") for part in str(context["expected"]).replace(" or ", ", ").split(",")
+        ]
         return f"found {_shown(found)}; allowed: {', '.join(allowed)}{meant(str(found), allowed)}"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]

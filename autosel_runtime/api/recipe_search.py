@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from autosel_runtime.api.common import API_VERSION, Model
+from autosel_runtime.api.common import API_VERSION, LabelKey, Labels, Model
 from autosel_runtime.api.evaluation import Baselines, EvaluationSpec
 from autosel_runtime.api.pool import PoolSpec, Target
 from autosel_runtime.api.resources import Scheduling, StepsSpec, StorageSpec
@@ -14,6 +14,8 @@ from autosel_runtime.api.status import RecipeSearchStatus
 from autosel_runtime.api.training import ModelRef, TrainingSpec
 
 ResourceName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+
+Annotations = Annotated[dict[LabelKey, Annotated[str, Field(max_length=262_144)]], Field(max_length=256)]
 
 
 class Metadata(Model):
@@ -29,8 +31,10 @@ class Metadata(Model):
         default=None, description="Set by the API server.", examples=["6f1c..."]
     )
     generation: int = Field(default=1, ge=0, le=2**53, description="Set by the API server.", examples=[1])
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels.", examples=[{"team": "nlp"}])
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations.", examples=[{}])
+    labels: Labels = Field(default_factory=dict[str, str], description="Labels.", examples=[{"team": "nlp"}])
+    annotations: Annotations = Field(
+        default_factory=dict[str, str], description="Annotations.", examples=[{}]
+    )
 
 
 class RecipeSearchSpec(Model):
@@ -137,5 +141,7 @@ class RecipeSearch(Model):
     metadata: Metadata = Field(description="Name and namespace.", examples=[{"name": "quickstart"}])
     spec: RecipeSearchSpec = Field(description="The search.", examples=[{"parallelism": 2}])
     status: RecipeSearchStatus | None = Field(
-        default=None, description="Written by the controller.", examples=[{"summary": {"evaluations": "12/40"}}]
+        default=None,
+        description="Written by the controller.",
+        examples=[{"summary": {"evaluations": "12/40"}}],
     )

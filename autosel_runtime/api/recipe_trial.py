@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from autosel_runtime.api.common import API_VERSION, Digest, Model, Name, Seed
+from autosel_runtime.api.common import API_VERSION, Digest, FreeObject, Model, Name, Seed
 from autosel_runtime.api.resources import StepName
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.api.status import NOW, Condition, ObjectName, Reason, Text, Time
@@ -51,10 +51,15 @@ class RecipeTrialSpec(Model):
         default="search", description="A trial of the search, or one of the baselines.", examples=["search"]
     )
     ordinal: int | None = Field(
-        default=None, ge=0, le=99_999, description="Position in the search; none for a baseline.", examples=[7]
+        default=None,
+        ge=0,
+        le=99_999,
+        description="Position in the search; none for a baseline.",
+        examples=[7],
     )
     recipe: Recipe = Field(
-        description="The recipe.", examples=[{"steps": [{"operator": "ifd_filter", "params": {"fraction": 0.5}}]}]
+        description="The recipe.",
+        examples=[{"steps": [{"operator": "ifd_filter", "params": {"fraction": 0.5}}]}],
     )
     recipe_digest: Digest = Field(description="Recipe identity.", examples=[DIGEST])
     subset_digest: Digest | None = Field(
@@ -66,20 +71,32 @@ class RecipeTrialSpec(Model):
     origin: Literal["seed", "warmup", "edit", "random", "llm", "reseed", "baseline"] = Field(
         default="baseline", description="Where the recipe came from.", examples=["edit"]
     )
-    phase: int = Field(default=0, ge=0, le=99_999, description="Reseeds before it was proposed.", examples=[1])
+    phase: int = Field(
+        default=0, ge=0, le=99_999, description="Reseeds before it was proposed.", examples=[1]
+    )
     parent: int | None = Field(
-        default=None, ge=0, le=99_999, description="Ordinal of the trial whose recipe was edited.", examples=[3]
+        default=None,
+        ge=0,
+        le=99_999,
+        description="Ordinal of the trial whose recipe was edited.",
+        examples=[3],
     )
     seed: Seed = Field(default=0, description="Seed of the proposal.", examples=[42])
     prediction: Prediction | None = Field(
-        default=None, description="The surrogate's expectation; none while it knows nothing.",
+        default=None,
+        description="The surrogate's expectation; none while it knows nothing.",
         examples=[{"mean": 0.58, "deviation": 0.02}],
     )
-    state_vector: Annotated[dict[Annotated[str, Field(max_length=128)], Quantity], Field(max_length=256)] = Field(
-        default_factory=dict[str, float], description="Summary of the realised subset.",
-        examples=[{"retain": 0.5}],
+    state_vector: Annotated[dict[Annotated[str, Field(max_length=128)], Quantity], Field(max_length=256)] = (
+        Field(
+            default_factory=dict[str, float],
+            description="Summary of the realised subset.",
+            examples=[{"retain": 0.5}],
+        )
     )
-    rationale: Text = Field(default="", description="Why it was proposed.", examples=["lower the IFD fraction"])
+    rationale: Text = Field(
+        default="", description="Why it was proposed.", examples=["lower the IFD fraction"]
+    )
 
 
 class TrialStep(Model):
@@ -101,8 +118,9 @@ class TrialStep(Model):
     result_prefix: Prefix | None = Field(
         default=None, description="Store prefix of its result.", examples=["models/4f1c"]
     )
-    summary: Annotated[dict[str, Any], Field(max_length=64)] = Field(
-        default_factory=dict[str, Any], description="The step's own account, at most 4 KiB.",
+    summary: FreeObject = Field(
+        default_factory=dict[str, Any],
+        description="The step's own account, at most 4 KiB.",
         examples=[{"samples": 45000}],
     )
 
@@ -124,23 +142,29 @@ class RecipeTrialStatus(Model):
     observed_generation: int | None = Field(
         default=None, ge=0, le=2**53, description="Generation that this status answers.", examples=[1]
     )
-    state: TrialState = Field(default="Pending", description="Where the trial stands.", examples=["Succeeded"])
+    state: TrialState = Field(
+        default="Pending", description="Where the trial stands.", examples=["Succeeded"]
+    )
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(
-        default_factory=list[Condition], description="Ready, Reconciling, Stalled, Succeeded.",
+        default_factory=list[Condition],
+        description="Ready, Reconciling, Stalled, Succeeded.",
         examples=[[{"type": "Succeeded", "status": "True", "lastTransitionTime": NOW, "reason": "Scored"}]],
     )
     steps: Annotated[list[TrialStep], Field(max_length=8)] = Field(
-        default_factory=list[TrialStep], description="Newest attempt of each step.",
+        default_factory=list[TrialStep],
+        description="Newest attempt of each step.",
         examples=[[{"name": "train", "attempt": 1, "state": "Running"}]],
     )
     score: Score | None = Field(default=None, description="Objective on the search half.", examples=[0.59])
     stderr: Score | None = Field(default=None, description="Its standard error.", examples=[0.011])
     task_scores: Annotated[list[TaskScore], Field(max_length=128)] = Field(
-        default_factory=list[TaskScore], description="Scores by task.",
+        default_factory=list[TaskScore],
+        description="Scores by task.",
         examples=[[{"name": "gsm8k", "score": 0.61}]],
     )
     report_score: Score | None = Field(
-        default=None, description="Objective on the report half; for the chosen trial and the baselines.",
+        default=None,
+        description="Objective on the report half; for the chosen trial and the baselines.",
         examples=[0.58],
     )
     report_stderr: Score | None = Field(default=None, description="Its standard error.", examples=[0.011])
@@ -154,7 +178,9 @@ class RecipeTrial(Model):
         default=API_VERSION, description="API version.", examples=[API_VERSION]
     )
     kind: Literal["RecipeTrial"] = Field(default="RecipeTrial", description="Kind.", examples=["RecipeTrial"])
-    metadata: TrialMetadata = Field(description="Name and namespace.", examples=[{"name": "quickstart-t00007"}])
+    metadata: TrialMetadata = Field(
+        description="Name and namespace.", examples=[{"name": "quickstart-t00007"}]
+    )
     spec: RecipeTrialSpec = Field(
         description="What to try.",
         examples=[{"searchRef": "quickstart", "recipe": {"steps": []}, "recipeDigest": DIGEST}],

@@ -4,12 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Model, Uri
+from autosel_runtime.api.common import FreeObject, Labels, Model, ShortText, Uri
 from autosel_runtime.api.search import SecretKeyRef
 
 StepName = Literal["prepare", "score", "suggest", "materialize", "train", "evaluate", "report"]
 Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
-ShortText = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class Accelerator(Model):
@@ -49,16 +48,18 @@ class StepResources(Model):
         description="Image, best by digest; the operator's default when left out.",
         examples=["ghcr.io/autosel/runtime-cuda@sha256:..."],
     )
-    node_selector: Annotated[dict[str, str], Field(max_length=32)] = Field(
-        default_factory=dict, description="Labels a node must have.", examples=[{"pool": "gpu-h100"}]
+    node_selector: Labels = Field(
+        default_factory=dict[str, str],
+        description="Labels a node must have.",
+        examples=[{"pool": "gpu-h100"}],
     )
-    tolerations: Annotated[list[dict[str, Any]], Field(max_length=32)] = Field(
-        default_factory=list,
+    tolerations: Annotated[list[FreeObject], Field(max_length=32)] = Field(
+        default_factory=list[dict[str, Any]],
         description="Taints that are tolerated.",
         examples=[[{"key": "nvidia.com/gpu", "operator": "Exists"}]],
     )
-    pod_template: dict[str, Any] = Field(
-        default_factory=dict,
+    pod_template: FreeObject = Field(
+        default_factory=dict[str, Any],
         description="Merged over the pod template that the operator makes.",
         examples=[{"spec": {"runtimeClassName": "nvidia"}}],
     )

@@ -4,15 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Model, Name, Seed, Uri
+from autosel_runtime.api.common import FreeObject, Model, Name, Seed, ShortText, Uri
 
 
 class RecipeStep(Model):
     """One operator with its parameters; the operator's own schema checks them."""
 
     operator: Name = Field(description="Operator name.", examples=["ifd_filter"])
-    params: dict[str, Any] = Field(
-        default_factory=dict,
+    params: FreeObject = Field(
+        default_factory=dict[str, Any],
         description="Parameters; see the operator reference.",
         examples=[{"fraction": 0.5}],
     )
@@ -116,8 +116,8 @@ class SearchSettings(Model):
         description="Recipes to try first; they count as warm-up probes.",
         examples=[[{"steps": [{"operator": "random_subset", "params": {"fraction": 0.5}}]}]],
     )
-    extensions: Annotated[list[str], Field(max_length=16)] = Field(
-        default_factory=list,
+    extensions: Annotated[list[ShortText], Field(max_length=16)] = Field(
+        default_factory=list[str],
         description="Importable modules with operators, signals and hooks.",
         examples=[["my_team.recipes"]],
     )

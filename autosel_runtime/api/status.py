@@ -7,12 +7,14 @@ from pydantic import Field
 from autosel_runtime.api.common import Digest, Model
 from autosel_runtime.api.search import Recipe
 
-Time = Annotated[str, Field(max_length=40, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
-Text = Annotated[str, Field(max_length=1024)]
-Reason = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+Time = Annotated[
+    str, Field(max_length=40, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 ]
+Text = Annotated[str, Field(max_length=1024)]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+]
+ObjectName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 NOW = "2026-01-01T12:00:00Z"
@@ -22,7 +24,8 @@ class Condition(Model):
     """One aspect of the state, in the form that all Kubernetes tools read."""
 
     type: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Z][A-Za-z0-9]*$")] = Field(
-        description="Ready, Reconciling, Stalled, Succeeded, Suspended or StorageAvailable.", examples=["Ready"]
+        description="Ready, Reconciling, Stalled, Succeeded, Suspended or StorageAvailable.",
+        examples=["Ready"],
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.", examples=["True"])
     observed_generation: int | None = Field(
@@ -59,8 +62,11 @@ class BestTrial(Model):
         default=None, description="The recipe.", examples=[{"steps": [{"operator": "ifd_filter"}]}]
     )
     gain: float | None = Field(
-        default=None, ge=-1.0, le=1.0,
-        description="Score on the report half minus the full pool's, once the search has ended.", examples=[0.021],
+        default=None,
+        ge=-1.0,
+        le=1.0,
+        description="Score on the report half minus the full pool's, once the search has ended.",
+        examples=[0.021],
     )
     gain_low: float | None = Field(
         default=None, ge=-1.0, le=1.0, description="Lower end of the gain's interval.", examples=[0.004]
@@ -74,7 +80,10 @@ class Usage(Model):
     """What the search has used."""
 
     accelerator_seconds: float = Field(
-        default=0.0, ge=0.0, le=1e12, description="Accelerator-seconds of train and evaluate steps.",
+        default=0.0,
+        ge=0.0,
+        le=1e12,
+        description="Accelerator-seconds of train and evaluate steps.",
         examples=[81234.0],
     )
 
@@ -97,17 +106,23 @@ class RecipeSearchStatus(Model):
     """Written by the controller only."""
 
     observed_generation: int | None = Field(
-        default=None, ge=0, le=2**53, description="Generation of the spec that this status answers.", examples=[1]
+        default=None,
+        ge=0,
+        le=2**53,
+        description="Generation of the spec that this status answers.",
+        examples=[1],
     )
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(
-        default_factory=list[Condition], description="Ready, Reconciling, Stalled, Succeeded, Suspended.",
+        default_factory=list[Condition],
+        description="Ready, Reconciling, Stalled, Succeeded, Suspended.",
         examples=[[{"type": "Ready", "status": "True", "lastTransitionTime": NOW, "reason": "Searching"}]],
     )
     progress: SearchProgress | None = Field(
         default=None, description="Counts of trials.", examples=[{"evaluations": 12, "max": 40}]
     )
     best: BestTrial | None = Field(
-        default=None, description="The incumbent.",
+        default=None,
+        description="The incumbent.",
         examples=[{"trial": "quickstart-t00007", "score": 0.59, "recipeDigest": "sha256:" + "0" * 64}],
     )
     usage: Usage | None = Field(

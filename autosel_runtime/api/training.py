@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Model, Seed, Uri
+from autosel_runtime.api.common import Model, Seed, ShortText, Uri
 
 
 class ModelRef(Model):
@@ -32,7 +32,7 @@ class LoraSettings(Model):
         default=32, ge=1, le=4096, description="Scale; alpha over rank multiplies the update.", examples=[32]
     )
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Dropout.", examples=[0.05])
-    target_modules: Annotated[list[str], Field(min_length=1, max_length=32)] | None = Field(
+    target_modules: Annotated[list[ShortText], Field(min_length=1, max_length=32)] | None = Field(
         default=None,
         description="Modules that get adapters; all linear layers when left out.",
         examples=[["q_proj", "v_proj"]],

@@ -90,6 +90,14 @@ def _nodes(text: str) -> Iterator[yaml.Node]:
         loader.dispose()
 
 
+# kubectl takes a bare y or n for a boolean
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^[yYnN]$"), list("yYnN"))
+
+
+class _Constructor(yaml.constructor.SafeConstructor):
+    bool_values = {**yaml.constructor.SafeConstructor.bool_values, "y": True, "n": False}  # noqa: RUF012
+
+
 class _Reader:
     """Turns the nodes of one document into values and collects lines and problems."""
 
@@ -97,7 +105,7 @@ class _Reader:
         self.file = file
         self.lines: dict[Path_, int] = {}
         self.problems: list[Problem] = []
-        self._constructor = yaml.constructor.SafeConstructor()
+        self._constructor = _Constructor()
 
     def read(self, node: yaml.Node, path: Path_, open_nodes: tuple[int, ...]) -> Any:
         line = node.start_mark.line + 1

@@ -59,7 +59,9 @@ def fetch(
             _place(local_path(store, marker, name, cache or folder), target)
             return
         stored = marker.object(name)
-        whole = target.is_file() and target.stat().st_size == stored.size and digest_file(target) == stored.sha256
+        whole = (
+            target.is_file() and target.stat().st_size == stored.size and digest_file(target) == stored.sha256
+        )
         if not whole:
             _download(store, stored, target)
 
@@ -132,4 +134,6 @@ def _place(source: Path, target: Path) -> None:
 
 
 def _damaged(store: Store, stored: StoredObject, what: str) -> DataError:
-    return DataError(f"object {stored.key} in {store.uri} is damaged: {what}; delete its marker to make it again")
+    return DataError(
+        f"object {stored.key} in {store.uri} is damaged: {what}; delete its marker to make it again"
+    )

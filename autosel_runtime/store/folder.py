@@ -181,5 +181,7 @@ def _write_error(error: OSError, path: Path) -> AutoselError:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return OutputError(f"cannot write {path}: permission denied or read-only")
     if error.errno in _NOT_A_PATH:
-        return OutputError(f"cannot write {path}: a file stands where a folder is needed, or a folder where a file is")
+        return OutputError(
+            f"cannot write {path}: a file stands where a folder is needed, or a folder where a file is"
+        )
     return TransientError(f"cannot write {path}: {error.strerror}")

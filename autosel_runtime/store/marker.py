@@ -43,7 +43,9 @@ class Marker(Model):
     summary: dict[str, Any] = Field(description="The step's result, at most 4 KiB.", examples=[{"rows": 3}])
     objects: Annotated[dict[Key, StoredObject], Field(max_length=100_000)] = Field(
         description="Objects by name.",
-        examples=[{"pool.json": {"key": "pools/1f/a1.5e/pool.json", "size": 2, "sha256": "sha256:" + "0" * 64}}],
+        examples=[
+            {"pool.json": {"key": "pools/1f/a1.5e/pool.json", "size": 2, "sha256": "sha256:" + "0" * 64}}
+        ],
     )
 
     @model_validator(mode="after")

@@ -23,7 +23,9 @@ def open_store(spec: StorageSpec, *, base: Path, default: Path, environ: Mapping
         return FolderStore(default)
     if not spec.uri.startswith(SCHEME):
         if "://" in spec.uri:
-            raise ConfigError(f"storage.uri {spec.uri!r} is not supported; allowed are s3://bucket/prefix and a folder")
+            raise ConfigError(
+                f"storage.uri {spec.uri!r} is not supported; allowed are s3://bucket/prefix and a folder"
+            )
         return FolderStore(base / Path(spec.uri).expanduser())
     bucket, _, prefix = spec.uri.removeprefix(SCHEME).partition("/")
     if not bucket:

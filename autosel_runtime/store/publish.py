@@ -60,7 +60,9 @@ def publish(
     """
     size = len(canonical_json(dict(summary)))
     if size > SUMMARY_BYTES:
-        raise DataError(f"the summary of step {step} has {size:,} bytes, at most {SUMMARY_BYTES:,} are allowed")
+        raise DataError(
+            f"the summary of step {step} has {size:,} bytes, at most {SUMMARY_BYTES:,} are allowed"
+        )
     finished = find(store, prefix)
     if finished is not None:
         return finished
@@ -82,7 +84,9 @@ def publish(
         raise
     winner = marker if won else find(store, prefix)
     if winner is None:
-        raise DataError(f"marker {prefix}/{MARKER_NAME} was deleted while {prefix} was published; run the step again")
+        raise DataError(
+            f"marker {prefix}/{MARKER_NAME} was deleted while {prefix} was published; run the step again"
+        )
     if winner != marker:
         _delete_all(store, objects)
     return winner

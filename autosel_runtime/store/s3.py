@@ -52,7 +52,9 @@ class S3Store:
     ) -> None:
         self._bucket, self._prefix = bucket, check_prefix(prefix)
         self._retry = retry if retry is not None else Retry()
-        self._place = Place(endpoint=endpoint or "the provider's endpoint", bucket=bucket, prefix=self._prefix)
+        self._place = Place(
+            endpoint=endpoint or "the provider's endpoint", bucket=bucket, prefix=self._prefix
+        )
         config = Config(
             retries={"total_max_attempts": 1},  # Retry does it, for streams and conditional writes too
             connect_timeout=min(10.0, timeout),
@@ -86,7 +88,12 @@ class S3Store:
     def open(self, key: str) -> BinaryIO:
         """Return a seekable stream that reconnects."""
         reader = ObjectReader(
-            self._client, bucket=self._bucket, key=self._full(key), name=key, place=self._place, retry=self._retry
+            self._client,
+            bucket=self._bucket,
+            key=self._full(key),
+            name=key,
+            place=self._place,
+            retry=self._retry,
         )
         return cast(BinaryIO, io.BufferedReader(reader, 1 << 20))
 
@@ -111,7 +118,9 @@ class S3Store:
                 return True
             if if_absent:
                 return False
-            raise TransientError(f"the upload of {key} to {self._place} was removed by another process") from error
+            raise TransientError(
+                f"the upload of {key} to {self._place} was removed by another process"
+            ) from error
         return True
 
     def list(self, prefix: str) -> Iterator[str]:

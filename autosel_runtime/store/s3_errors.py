@@ -9,15 +9,37 @@ from botocore.parsers import ResponseParserError
 from autosel_runtime.errors import AutoselError, ConfigError, NoInputError, OutputError, TransientError
 
 _MISSING_KEY = frozenset({"NoSuchKey", "NotFound", "404"})
-_DENIED = frozenset({
-    "AccessDenied", "AllAccessDisabled", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken",
-    "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized",
-})
-_TRANSIENT = frozenset({
-    "ConditionalRequestConflict", "InternalError", "OperationAborted", "RequestTimeout", "RequestTimeoutException",
-    "RequestTimeTooSkewed", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "ServiceUnavailable",
-    "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch",
-})
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AllAccessDisabled",
+        "ExpiredToken",
+        "Forbidden",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "Unauthorized",
+    }
+)
+_TRANSIENT = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "RequestTimeTooSkewed",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "ServiceUnavailable",
+        "BadDigest",
+        "IncompleteBody",
+        "XAmzContentSHA256Mismatch",
+    }
+)
 _FULL = frozenset({"EntityTooLarge", "QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity"})
 _TRANSPORT = (
     botocore_errors.ConnectionError,  # refused, no such host, connection time-out
@@ -80,8 +102,14 @@ def _classify_answer(error: Exception, *, place: Place, action: str) -> AutoselE
     code, status = code_of(error), status_of(error)
     said = f"the server answered {status} {code}".rstrip()
     if code == "NoSuchBucket":
-        return ConfigError(f"cannot {action}: bucket {place.bucket} does not exist at {place.endpoint}; create it")
-    if code in _TRANSIENT or status in (408, 409, 429) or (status >= 500 and status != 501 and code not in _FULL):
+        return ConfigError(
+            f"cannot {action}: bucket {place.bucket} does not exist at {place.endpoint}; create it"
+        )
+    if (
+        code in _TRANSIENT
+        or status in (408, 409, 429)
+        or (status >= 500 and status != 501 and code not in _FULL)
+    ):
         return TransientError(f"cannot {action} in {place}: {said}")
     if code in _FULL or status == 507:
         return OutputError(f"cannot {action} in {place}: the store is full or refuses the size ({said})")

@@ -16,7 +16,9 @@ _THREADS = 4
 Call = Callable[..., Any]
 
 
-def upload_parts(call: Call, *, path: Path, target: dict[str, str], name: str, writer: str, if_absent: bool) -> None:
+def upload_parts(
+    call: Call, *, path: Path, target: dict[str, str], name: str, writer: str, if_absent: bool
+) -> None:
     """Upload ``path`` to ``target`` (Bucket and Key) in parts.
 
     ``call(operation, **arguments)`` makes one retried S3 call and raises autosel errors. ``writer`` is stored as
@@ -51,7 +53,13 @@ def upload_parts(call: Call, *, path: Path, target: dict[str, str], name: str, w
                 raise
         parts = [future.result() for future in futures]
         condition = {"IfNoneMatch": "*"} if if_absent else {}
-        call("complete_multipart_upload", **target, UploadId=upload, MultipartUpload={"Parts": parts}, **condition)
+        call(
+            "complete_multipart_upload",
+            **target,
+            UploadId=upload,
+            MultipartUpload={"Parts": parts},
+            **condition,
+        )
     except BaseException:
         # The first failure is the one to tell; stale parts are only paid storage, and buckets can expire them.
         with contextlib.suppress(AutoselError):

@@ -33,8 +33,14 @@ def open_s3(s3_server: Seaweed) -> OpenS3:
 
     def open_(**changes: Any) -> S3Store:
         settings: dict[str, Any] = {
-            "bucket": "shared", "prefix": prefix, "endpoint": s3_server.endpoint, "path_style": True,
-            "access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "retry": IMPATIENT, "timeout": 20.0,
+            "bucket": "shared",
+            "prefix": prefix,
+            "endpoint": s3_server.endpoint,
+            "path_style": True,
+            "access_key": ACCESS_KEY,
+            "secret_key": SECRET_KEY,
+            "retry": IMPATIENT,
+            "timeout": 20.0,
         }
         return S3Store(**(settings | changes))
 

@@ -58,7 +58,9 @@ def fault_proxy(target_port: int) -> Iterator[FaultProxy]:
                 self._hang_up()
                 return
             if fault == "unavailable":
-                self._answer(503, {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>")
+                self._answer(
+                    503, {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>"
+                )
                 return
             upstream = http.client.HTTPConnection("127.0.0.1", proxy.target_port, timeout=30)
             try:
@@ -71,8 +73,10 @@ def fault_proxy(target_port: int) -> Iterator[FaultProxy]:
                 answer = upstream.getresponse()
                 data = answer.read()
                 headers = {
-                    name: value for name, value in answer.getheaders()
-                    if name.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server")
+                    name: value
+                    for name, value in answer.getheaders()
+                    if name.lower()
+                    not in ("connection", "transfer-encoding", "content-length", "date", "server")
                 }
                 length = answer.getheader("Content-Length") if self.command == "HEAD" else None
             except OSError:
@@ -91,7 +95,12 @@ def fault_proxy(target_port: int) -> Iterator[FaultProxy]:
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
 
         def _answer(
-            self, status: int, headers: dict[str, str], data: bytes, *, send: int | None = None,
+            self,
+            status: int,
+            headers: dict[str, str],
+            data: bytes,
+            *,
+            send: int | None = None,
             length: str | None = None,
         ) -> None:
             self.send_response(status)

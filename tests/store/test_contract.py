@@ -86,8 +86,23 @@ def test_one_of_eight_writers_wins(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "/a", "a//b", "a/../b", "..", ".", "a/", "a\\b", "a\0b", "a\nb", "ä", "a b", "x" * 201, "a/" * 256 + "a",
-     ".partial/x"],
+    [
+        "",
+        "/a",
+        "a//b",
+        "a/../b",
+        "..",
+        ".",
+        "a/",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "ä",
+        "a b",
+        "x" * 201,
+        "a/" * 256 + "a",
+        ".partial/x",
+    ],
 )
 def test_bad_keys_are_refused(store: Store, key: str) -> None:
     with pytest.raises(DataError, match="store key"):

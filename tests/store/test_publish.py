@@ -50,7 +50,11 @@ def test_a_race_has_one_winner_and_leaves_no_losers(store: Store) -> None:
     def attempt(number: int) -> Marker:
         barrier.wait()
         return publish(
-            store, "models/m", {"w": b"%d" % number * 100}, step="train", summary={"n": number},
+            store,
+            "models/m",
+            {"w": b"%d" % number * 100},
+            step="train",
+            summary={"n": number},
             attempt="same" if number % 2 else f"a{number}",
         )
 

@@ -120,9 +120,14 @@ def test_reading_goes_on_after_a_cut(open_s3: OpenS3, proxy: FaultProxy) -> None
 def test_faults_without_end_are_transient(open_s3: OpenS3, proxy: FaultProxy) -> None:
     store = open_s3(endpoint=proxy.endpoint)
     store.put("k", b"1")
-    proxy.faults = [Fault(kind="unavailable", method=method, times=1000) for method in ("GET", "PUT", "DELETE")]
+    proxy.faults = [
+        Fault(kind="unavailable", method=method, times=1000) for method in ("GET", "PUT", "DELETE")
+    ]
     for call in (
-        lambda: store.put("k", b"2"), lambda: store.open("k"), lambda: list(store.list("")), lambda: store.delete("k")
+        lambda: store.put("k", b"2"),
+        lambda: store.open("k"),
+        lambda: list(store.list("")),
+        lambda: store.delete("k"),
     ):
         with pytest.raises(TransientError, match="503"):
             call()
