@@ -21,6 +21,8 @@ from autosel_runtime.pool.words import count_words
 
 GROUP_ROWS = 8192
 GROUP_BYTES = 64 * 1024 * 1024
+PIECE_ROWS = 256
+PIECE_BYTES = 1024 * 1024
 _WAITING = 2
 
 SCHEMA = pa.schema(
@@ -35,8 +37,8 @@ SCHEMA = pa.schema(
 
 
 @dataclass(kw_only=True)
-class _Group:
-    """Rows that are written together."""
+class _Piece:
+    """The latest rows, still as Python objects."""
 
     ids: list[str] = field(default_factory=list[str])
     codes: list[int] = field(default_factory=list[int])
@@ -54,8 +56,9 @@ class ShardWriter:
         self.words = 0
         self._folder, self._rows_per_shard = folder, rows_per_shard
         self._names: list[str] = []
-        self._group = _Group()
-        self._rows_in_shard = 0
+        self._piece = _Piece()
+        self._group: list[pa.RecordBatch] = []
+        self._rows_in_group = self._bytes_in_group = self._rows_in_shard = 0
         self._open: pq.ParquetWriter | None = None
         self._written = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pool-writer")
@@ -79,40 +82,55 @@ class ShardWriter:
 
     def add(self, row_id: str, code: int, names: list[str], chat: bytes, text: str, record: str) -> None:
         """Add one row: its id, the index of its source in ``names``, encoded chat, text to count, place."""
-        group = self._group
-        group.ids.append(row_id)
-        group.codes.append(code)
-        group.chats.append(chat)
-        group.texts.append(text)
-        group.records.append(record)
-        group.bytes += len(chat)
+        piece = self._piece
+        piece.ids.append(row_id)
+        piece.codes.append(code)
+        piece.chats.append(chat)
+        piece.texts.append(text)
+        piece.records.append(record)
+        piece.bytes += len(chat)
         self._names = names
+        self._rows_in_group += 1
         self._rows_in_shard += 1
+        if len(piece.ids) == PIECE_ROWS or piece.bytes >= PIECE_BYTES:
+            self._pack()
         if self._rows_in_shard == self._rows_per_shard:
             self._flush(end_shard=True)
-        elif len(group.ids) == GROUP_ROWS or group.bytes >= GROUP_BYTES:
+        elif self._rows_in_group == GROUP_ROWS or self._bytes_in_group >= GROUP_BYTES:
             self._flush(end_shard=False)
 
+    def _pack(self) -> None:
+        """Turn the latest rows into Arrow arrays.
+
+        Packing a few rows at a time keeps their objects in memory that the process already has: holding a whole
+        row group of them costs more in fresh pages than all other work on them.
+        """
+        piece, self._piece = self._piece, _Piece()
+        words = count_words(piece.texts)
+        self.words += int(words.sum(dtype=np.int64))
+        self._bytes_in_group += piece.bytes
+        columns = [
+            pa.array(piece.ids, pa.string()),
+            pa.array(piece.codes, pa.int32()),
+            _strings(piece.chats),
+            pa.array(words, pa.uint32()),
+            pa.array(piece.records, pa.string()),
+        ]
+        self._group.append(pa.record_batch(columns, names=SCHEMA.names))
+
     def _flush(self, *, end_shard: bool) -> None:
-        table = self._table()
+        self._pack()
+        table = pa.Table.from_batches(self._group)
+        codes = table["source"].combine_chunks()
+        source = pa.DictionaryArray.from_arrays(codes, pa.array(self._names, pa.string()))
+        table = table.set_column(1, "source", source).cast(SCHEMA)
+        self._group = []
+        self._rows_in_group = self._bytes_in_group = 0
         if end_shard:
             self._rows_in_shard = 0
         while len(self._waiting) >= _WAITING:
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(self._write, table, end_shard))
-
-    def _table(self) -> pa.Table:
-        group, self._group = self._group, _Group()
-        words = count_words(group.texts)
-        self.words += int(words.sum(dtype=np.int64))
-        columns = [
-            pa.array(group.ids, pa.string()),
-            pa.DictionaryArray.from_arrays(pa.array(group.codes, pa.int32()), pa.array(self._names, pa.string())),
-            _strings(group.chats),
-            pa.array(words, pa.uint32()),
-            pa.array(group.records, pa.string()),
-        ]
-        return pa.table(columns, schema=SCHEMA)
 
     def _write(self, table: pa.Table, end_shard: bool) -> None:
         # Runs in the second thread. It holds the interpreter's lock for moments only: a loop here would wait for
