@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from autosel_runtime.report import chart_data, chart_scores, svg
-from autosel_runtime.report.chart_scores import LABELS, SHAPES
+from autosel_runtime.report import chart_data, chart_scores, marks, svg
+from autosel_runtime.report.chart_scores import LABELS
 from autosel_runtime.report.formats import (
     accelerator_time,
     count,
@@ -26,7 +26,6 @@ from autosel_runtime.report.model import Histogram, Report, Trial
 
 # Longer lists scroll in a box of their own, so that the page stays a page.
 LONG = 30
-RAMP = 7
 MAX_DEPTH = 6
 SHOWN_SOURCES = 20
 SHOWN_SIGNALS = 9
@@ -152,29 +151,29 @@ def page_view(report: Report) -> View:
         claim=claim,
         bounds=bounds,
         level=f"{100 * report.search.confidence:g}\u202f%",
-        logo=_logo(),
+        logo=marks.logo(),
         sections=_sections(report),
         chosen=chosen,
         tiles=tuple(_tiles(report, chosen)),
         forest=chart_scores.forest(report.gains),
         funnel=tuple(chart_data.funnel(report.pool_rows or 0, chosen.steps)) if chosen else (),
-        role_legend=_role_legend(report),
+        role_legend=marks.role_legend(report),
         dots=chart_scores.dots(report.report_half, tasks, "Overall"),
         tasks=tasks,
         outside=chart_scores.dots(report.out_of_domain, outside_tasks, None),
         outside_tasks=outside_tasks,
         curve=chart_scores.curve(report),
         phases=_phases(report, chosen_name),
-        ramp=_ramp() if len(set(scores)) > 1 else None,
+        ramp=marks.ramp() if len(set(scores)) > 1 else None,
         low=points(min(scores, default=None)),
         high=points(max(scores, default=None)),
         long=searched > LONG,
-        data_legend=_data_legend(),
+        data_legend=marks.data_legend(),
         sources=chart_data.sources(mix[:SHOWN_SOURCES]) if len(mix) > 1 else None,
         more_sources=_more_sources(len(mix)),
         signals=panels[:SHOWN_SIGNALS],
         more_signals=panels[SHOWN_SIGNALS:],
-        step_legend=_step_legend(report),
+        step_legend=marks.step_legend(report),
         wall_bar=chart_data.cost_bar(report.cost, accelerators=False),
         wall_total=duration(sum(use.seconds for use in report.cost)),
         accelerator_bar=chart_data.cost_bar(report.cost, accelerators=True),
@@ -299,7 +298,7 @@ def _colour(trial: Trial, values: Sequence[float]) -> tuple[str, str]:
         return ("lost", "cross") if trial.state in ("failed", "invalid") else ("open", "circle")
     low, high = values[0], values[-1]
     place = 1.0 if high == low else (trial.score.value - low) / (high - low)
-    return f"r{min(RAMP - 1, int(place * RAMP))}", "circle"
+    return f"r{min(marks.RAMP - 1, int(place * marks.RAMP))}", "circle"
 
 
 def _table_row(trial: Trial, order: int, chosen: str | None) -> TableRow:
@@ -369,50 +368,3 @@ def _settings(report: Report) -> tuple[tuple[str, str], ...]:
     if budget.deadline_seconds is not None:
         facts.append(("Time budget", f"{duration(budget.seconds)} of {duration(budget.deadline_seconds)}"))
     return tuple(facts)
-
-
-def _legend(entries: Sequence[tuple[Markup, str]]) -> Markup:
-    items = [svg.element("span", {}, mark, words) for mark, words in entries]
-    return svg.element("div", {"class": "legend"}, *items)
-
-
-def _swatch(mark: Markup) -> Markup:
-    return svg.element("svg", {"viewBox": "0 0 14 14", "aria-hidden": "true"}, mark)
-
-
-def _role_legend(report: Report) -> Markup:
-    return _legend(
-        [
-            (_swatch(svg.marker(7, 7, SHAPES[half.role], f"mark c-{half.role}", size=5)), LABELS[half.role])
-            for half in report.report_half
-        ]
-    )
-
-
-def _data_legend() -> Markup:
-    return _legend(
-        [
-            (_swatch(svg.rect(1, 2, 12, 10, "fill pool", radius=2)), "Pool"),
-            (_swatch(svg.rect(1, 2, 12, 10, "fill chosen", radius=2)), "Chosen subset"),
-        ]
-    )
-
-
-def _step_legend(report: Report) -> Markup:
-    return _legend(
-        [
-            (_swatch(svg.rect(1, 2, 12, 10, chart_data.step_class(use.step), radius=2)), use.step)
-            for use in report.cost
-        ]
-    )
-
-
-def _ramp() -> Markup:
-    bars = [svg.rect(12 * i, 0, 12, 10, f"r{i}") for i in range(RAMP)]
-    return svg.element("svg", {"viewBox": f"0 0 {12 * RAMP} 10", "aria-hidden": "true"}, *bars)
-
-
-def _logo() -> Markup:
-    rows = [(1, 18, "fill pool"), (8, 11, "fill pool"), (15, 5, "fill chosen")]
-    bars = [svg.rect(1, y, width, 4, css, radius=2) for y, width, css in rows]
-    return svg.element("svg", {"viewBox": "0 0 20 20", "aria-hidden": "true"}, *bars)
