@@ -196,14 +196,14 @@ def _sure(model: surrogate.Surrogate | None) -> surrogate.Surrogate | None:
     theta = np.append(model.theta[:-1], np.log(0.1))
     return surrogate._condition(
         model.groups, theta, model.targets, np.ones(len(model.targets)), centre=model.centre, spread=model.spread,
-        skill=model.skill, informative=model.informative,
+        trials=model.trials, skill=model.skill, informative=model.informative,
     )
 
 
 def _best_of(model: Model, points: Sequence[Point], done: Sequence[TrialRecord]) -> int:
     known = model.groups([Point(recipe=r.recipe, state=r.state_vector) for r in done])
     groups = model.groups(points)
-    if model.surrogate is None or not model.surrogate.informative:
+    if model.surrogate is None or not model.surrogate.trusted:
         return int(np.argmax(distance_to_known(groups, known)))
     best = float(model.surrogate.predict(known)[0].max())
     return int(np.argmax(expected_improvement(*model.surrogate.predict(groups), best)))

@@ -71,7 +71,7 @@ class Draft:
 
     def _posterior(self, candidates: Sequence[Candidate]) -> tuple[Matrix | None, Matrix | None]:
         model = self.model
-        if model is None or model.guarded is None or not model.guarded.informative:
+        if model is None or model.guarded is None or not model.guarded.trusted:
             return None, None
         return model.guarded.predict(model.groups([c.point for c in candidates]))
 

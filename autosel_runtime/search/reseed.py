@@ -53,7 +53,7 @@ def choose_seed(
     known = model.groups([point_of(a, rows) for a in anchors])
     far = order(distance_to_known(groups, known), digests)[: max((len(seeds) + 1) // 2, 1)]
     surrogate = model.guarded
-    if surrogate is None or not surrogate.informative:
+    if surrogate is None or not surrogate.trusted:
         return seeds[far[0]]
     bound = upper_confidence_bound(*surrogate.predict(groups))
     best = order(bound[far], [digests[i] for i in far])[0]

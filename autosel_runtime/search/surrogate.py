@@ -19,7 +19,7 @@ deltas are N(0, 0.5^2), log v is normal around the reported standard error. Leav
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,15 @@ Matrix = NDArray[np.float64]
 
 MEAN_DEVIATION = 0.5
 MIN_TRIALS = 4
+MISLEADING = -0.25  # leave-one-out skill below which predictions are worse than none
 MAX_FITTED = 200  # hyper-parameters are learned from at most this many trials; the posterior uses all
 _ROOT5 = float(np.sqrt(5.0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surrogate:
-    """A fitted process. ``skill`` is the leave-one-out skill: 1 - squared error / squared error of the mean."""
+    """A fitted process. ``skill`` is the leave-one-out skill: 1 - squared error / squared error of the mean;
+    ``trials`` were evaluated; ``noise`` is in units of the score."""
 
     groups: tuple[Matrix, ...]
     theta: Matrix
@@ -43,11 +45,21 @@ class Surrogate:
     centre: float
     spread: float
     noise: float
+    trials: int
     skill: float
     informative: bool
     lengthscales: tuple[float, ...]
     weights: Matrix
     factor: Matrix
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a ranker should follow the predictions.
+
+        A surrogate without skill is still trusted: it then says little but noise and distance, which ranks by
+        diversity anyway (measured: better than distance alone). One that is worse than the mean is not.
+        """
+        return self.trials >= MIN_TRIALS and self.skill > MISLEADING
 
     def predict(self, groups: Sequence[Matrix]) -> tuple[Matrix, Matrix]:
         """Return mean and deviation [m] of the noise-free score, in units of the score."""
@@ -73,7 +85,8 @@ class Surrogate:
             self.theta,
             np.concatenate([self.targets, (mean - self.centre) / self.spread]),
             np.concatenate([self.relative, np.ones(len(mean))]),
-            centre=self.centre, spread=self.spread, skill=self.skill, informative=self.informative,
+            centre=self.centre, spread=self.spread, trials=self.trials, skill=self.skill,
+            informative=self.informative,
         )
 
 
@@ -97,17 +110,16 @@ def fit(groups: Sequence[Matrix], scores: Matrix, stderr: Matrix, *, seed: int) 
     prior_noise = min(max(typical / spread, 0.02), 1.0) if len(known) and not flat else 0.4
     arrays = tuple(np.asarray(x, dtype=np.float64) for x in groups)
     theta = _maximise(arrays, y, relative, prior_noise, 0.35 if len(known) else 0.8, seed)
-    fitted = _condition(arrays, theta, y, relative, centre=centre, spread=spread, skill=0.0, informative=False)
-    skill = 0.0 if flat else _leave_one_out(fitted, y)
-    return _condition(
-        arrays, theta, y, relative, centre=centre, spread=spread, skill=skill,
-        informative=bool(n >= MIN_TRIALS and skill > 0.0),
+    fitted = _condition(
+        arrays, theta, y, relative, centre=centre, spread=spread, trials=n, skill=0.0, informative=False
     )
+    skill = 0.0 if flat else _leave_one_out(fitted, y)
+    return replace(fitted, skill=skill, informative=bool(n >= MIN_TRIALS and skill > 0.0))
 
 
 def _condition(
     groups: tuple[Matrix, ...], theta: Matrix, y: Matrix, relative: Matrix, *,
-    centre: float, spread: float, skill: float, informative: bool,
+    centre: float, spread: float, trials: int, skill: float, informative: bool,
 ) -> Surrogate:
     shapes = [x.shape[1] for x in groups]
     noise = float(np.exp(theta[-1]))
@@ -116,7 +128,7 @@ def _condition(
     weights: Matrix = np.linalg.solve(factor.T, np.linalg.solve(factor, y)).astype(np.float64)
     return Surrogate(
         groups=groups, theta=theta, targets=y, relative=relative, centre=centre, spread=spread,
-        noise=noise * spread, skill=skill, informative=informative,
+        noise=noise * spread, trials=trials, skill=skill, informative=informative,
         lengthscales=tuple(float(v) for scales in _lengthscales(theta, shapes) for v in scales),
         weights=weights, factor=factor,
     )

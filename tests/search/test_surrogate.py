@@ -82,7 +82,7 @@ def test_leave_one_out_equals_refitting_without_each_trial() -> None:
         rest = [j for j in range(10) if j != i]
         part = module._condition(
             tuple(x[rest] for x in groups), model.theta, y[rest], model.relative[rest],
-            centre=0.0, spread=1.0, skill=0.0, informative=False,
+            centre=0.0, spread=1.0, trials=9, skill=0.0, informative=False,
         )
         errors.append((y[i] - part.predict([x[[i]] for x in groups])[0][0]) ** 2)
     base = [(y[i] - np.delete(y, i).mean()) ** 2 for i in range(10)]
