@@ -98,7 +98,7 @@ def _choose(
     if found is None:
         raise DataError("no trial succeeded, so there is nothing to choose from")
     why = "the highest score on the search half"
-    if found.informative and found.pick.ordinal != found.best_observed.ordinal:
+    if found.pick.ordinal != found.best_observed.ordinal:
         why = "the highest posterior mean: the surrogate holds the higher score of another trial for luck"
     elif found.informative:
         why = "the highest score on the search half and the highest posterior mean"
