@@ -5,6 +5,7 @@ say) counts as one task whose items are those of all its members. Where a task r
 filters, the tolerant filter (``flexible-extract``) and the task's first metric are taken.
 """
 
+import importlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,29 +44,31 @@ def run_named_tasks(
     ConfigError when a task's scores are not in 0..1.
     """
     harness = _harness()
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
-
     found: list[tuple[Task, dict[str, Any]]] = []
     for task in tasks:
         name, folder = _name_and_folder(task, base)
-        manager = TaskManager(include_path=None if folder is None else str(folder))
-        found.append((task, _members(task, name, manager)))
+        # Reading the library's ten thousand task files takes many seconds; a local task needs none of them.
+        local = folder is not None
+        manager = harness.tasks.TaskManager(include_path=str(folder) if local else None, include_defaults=not local)
+        found.append((task, _members(harness, task, name, manager)))
     device = pick_device()
     loaded = load_model(model, dtype="bfloat16" if device.accelerator else "float32", revision=revision)
     if adapter is not None:
         loaded = with_adapter(loaded, adapter)
     tokenizer = load_tokenizer(model, chat_template=chat_template, revision=revision)
-    engine = HFLM(
-        pretrained=loaded.to(device.name).eval(), tokenizer=tokenizer, batch_size=spec.batch_size,
-        device=device.name, backend="causal",
-    )  # fmt: skip
+    engine = importlib.import_module("lm_eval.models.huggingface").HFLM(
+        pretrained=loaded.to(device.name).eval(),
+        tokenizer=tokenizer,
+        batch_size=spec.batch_size,
+        device=device.name,
+        backend="causal",
+    )
     results: list[ItemResult] = []
     for task, members in found:
         indices = _chosen(task, members, half, spec, shard)
         if indices:
             results.extend(_run(harness, engine, tokenizer, task, members, indices, spec))
-    return results
+    return sorted(results, key=lambda result: (result.task, result.item))
 
 
 def _run(
@@ -87,7 +90,7 @@ def _run(
         apply_chat_template=bool(tokenizer.chat_template),
         **limits,
     )
-    ids = {name: _ids(member) for name, member in members.items()}
+    ids = _ids(members)
     results: list[ItemResult] = []
     for name, wanted in indices.items():
         logged = _one_filter(answer["samples"][name])
@@ -137,9 +140,9 @@ def _chosen(
 ) -> dict[str, list[int]]:
     """Return the places of the documents to run, by member, in order."""
     places: dict[str, tuple[str, int]] = {}
-    for name, member in members.items():
-        for place, item in enumerate(_ids(member)):
-            places[f"{name}:{item}"] = (name, place)
+    for name, ids in _ids(members).items():
+        for place, item in enumerate(ids):
+            places[item] = (name, place)
     keys = list(places)
     if task.limit is not None and task.limit < len(keys):
         ordered = sorted(keys, key=lambda key: draw(spec.split_seed, "limit", task.name, key))
@@ -156,24 +159,25 @@ def _chosen(
     return indices
 
 
-def _ids(member: Any) -> list[str]:
-    """Return the ids of a member's documents: 24 hex digits of their content, ``~k`` for repetitions."""
+def _ids(members: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the ids of the members' documents, in order: 24 hex digits of their content, ``~k`` for the k-th
+    repetition anywhere in the group."""
     seen: dict[str, int] = {}
-    ids: list[str] = []
-    for document in member.eval_docs:
-        key = short(digest_bytes(orjson.dumps(document, default=str, option=orjson.OPT_SORT_KEYS)), 24)
-        seen[key] = seen.get(key, 0) + 1
-        ids.append(key if seen[key] == 1 else f"{key}~{seen[key]}")
+    ids: dict[str, list[str]] = {}
+    for name, member in members.items():
+        ids[name] = []
+        for document in member.eval_docs:
+            key = short(digest_bytes(orjson.dumps(document, default=str, option=orjson.OPT_SORT_KEYS)), 24)
+            seen[key] = seen.get(key, 0) + 1
+            ids[name].append(key if seen[key] == 1 else f"{key}~{seen[key]}")
     return ids
 
 
-def _members(task: Task, name: str, manager: Any) -> dict[str, Any]:
-    from lm_eval.tasks import get_task_dict
-
+def _members(harness: Any, task: Task, name: str, manager: Any) -> dict[str, Any]:
     if name not in manager.all_tasks:
         raise DataError(f"task {task.name}: lm-evaluation-harness has no task {name!r}")
     try:
-        tree = get_task_dict([name], manager)
+        tree = harness.tasks.get_task_dict([name], manager)
     except (OSError, ConnectionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise NoInputError(f"task {task.name}: the items of {name} cannot be loaded: {reason}") from error
@@ -204,10 +208,14 @@ def _name_and_folder(task: Task, base: Path) -> tuple[str, Path | None]:
 def _harness() -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        import lm_eval
-    except ModuleNotFoundError:
+        harness = importlib.import_module("lm_eval")
+        for part in ("evaluator", "tasks"):
+            importlib.import_module(f"lm_eval.{part}")
+    except ModuleNotFoundError as error:
+        if error.name != "lm_eval":
+            raise
         raise UnavailableError(
             "lmEval tasks need lm-evaluation-harness; pip install 'autosel[train,eval]'"
         ) from None
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return lm_eval
+    return harness

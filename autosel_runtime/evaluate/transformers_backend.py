@@ -5,6 +5,7 @@ the batch, so that a few long ones do not hold all its rows. The accelerator is 
 tokens.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +40,9 @@ class TransformersBackend:
         self._model = loaded.to(self._device).eval()
         self._ends = frozenset(turn_end_tokens(self.tokenizer)) | _configured_ends(loaded)
         self._pad = min(self._ends)
+        # transformers renamed the argument that takes the key-value cache.
+        base = loaded.get_base_model() if hasattr(loaded, "get_base_model") else loaded
+        self._cache = "cache" if "cache" in inspect.signature(base.forward).parameters else "past_key_values"
         self.context = int(getattr(loaded.config, "max_position_embeddings", None) or 1 << 30)
 
     def generate(
@@ -88,9 +92,9 @@ class TransformersBackend:
                     input_ids=token[:, None],
                     attention_mask=mask,
                     position_ids=position,
-                    past_key_values=step.past_key_values,
                     use_cache=True,
                     logits_to_keep=1,
+                    **{self._cache: step.past_key_values},
                 )
         return [self._reply(tokens, stop) for tokens in written]
 

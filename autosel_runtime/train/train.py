@@ -101,16 +101,21 @@ def train(
     if _is_writer():
         shutil.rmtree(partial, ignore_errors=True)
         _make(partial)
-    done, plan, seconds, peak = _fit_in_memory(
-        lambda: _prepare(model, spec, dtype, seed=spec.seed + seed_offset, revision=revision),
-        tokenized,
-        plan,
-        spec,
-        seed=spec.seed + seed_offset,
-        device=device,
-        dtype=dtype,
-        folder=partial,
-    )
+    try:
+        done, plan, seconds, peak = _fit_in_memory(
+            lambda: _prepare(model, spec, dtype, seed=spec.seed + seed_offset, revision=revision),
+            tokenized,
+            plan,
+            spec,
+            seed=spec.seed + seed_offset,
+            device=device,
+            dtype=dtype,
+            folder=partial,
+        )
+    except BaseException:
+        if _is_writer():
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
     lengths, answers = tokenized.lengths[done.order], tokenized.answer_lengths[done.order]
     tail = done.losses[-max(1, len(done.losses) // 10) :]
     result = TrainingResult(
