@@ -122,9 +122,12 @@ def compute_extensions(samples: Iterable[Sample], extensions: Sequence[Extension
 def text_processes(
     plan: TextPlan, rows: int, workers: int | None = None
 ) -> Generator[tuple[Executor | None, int]]:
-    """Yield (executor, processes) for ``rows`` rows: none for few rows or one core."""
+    """Yield (executor, processes) for ``rows`` rows: none for few rows or one core.
+
+    Signatures alone cost less than handing the samples to another process.
+    """
     count = len(os.sched_getaffinity(0)) if workers is None else workers
-    if count < 2 or rows < ROWS_FOR_PROCESSES:
+    if count < 2 or rows < ROWS_FOR_PROCESSES or plan.lexical is None:
         yield None, 1
         return
     # Not forked: a fork copies locks that threads of a loaded model may hold.
