@@ -185,24 +185,29 @@ def plain_words(samples: Samples) -> int:
     return sum(len(message["content"].split()) for sample in samples for message in sample["messages"])
 
 
-def plain_state(samples: Samples, pool: Samples) -> dict[str, Any]:
-    """Compute the state from the samples."""
-    highest = [max(sample["mona_scores"].values()) for sample in samples]
-    means = {name: sum(s["mona_scores"][name] for s in samples) / len(samples) for name in BENCHMARKS}
-    state: dict[str, Any] = {
-        "retain_ratio": len(samples) / len(pool), "token_ratio": plain_words(samples) / plain_words(pool),
-        "score_mean": float(np.mean(highest)), "score_std": float(np.std(highest)), **means,
-    }
+def plain_summary(samples: Samples) -> dict[str, Any]:
+    """Compute words, means and feature rates from the samples."""
+    summary: dict[str, Any] = {"words": plain_words(samples)}
     for name in ("ifd", "varentropy"):
-        state[name] = float(np.mean([s[name]["score"] for s in samples]) / np.mean([s[name]["score"] for s in pool]))
-    if "sae" in pool[0]:
-        rates = []
-        for part in (samples, pool):
-            active = np.zeros(FEATURES)
-            for sample in part:
-                np.add.at(active, np.array(sample["sae"]["indices"]), 1)
-            rates.append(active / len(part))
-        state["drift"] = float(np.linalg.norm(rates[0] - rates[1]) / math.sqrt(FEATURES))
+        summary[name] = float(np.mean([sample[name]["score"] for sample in samples]))
+    if "sae" in samples[0]:
+        active = np.zeros(FEATURES)
+        for sample in samples:
+            active[sample["sae"]["indices"]] += 1
+        summary["rates"] = active / len(samples)
+    return summary
+
+
+def plain_state(samples: Samples, rows: int, pool: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute the state from the samples; ``pool`` is the summary of the pool, computed once."""
+    here = plain_summary(samples)
+    highest = [max(sample["mona_scores"].values()) for sample in samples]
+    state: dict[str, Any] = {name: sum(s["mona_scores"][name] for s in samples) / len(samples) for name in BENCHMARKS}
+    state |= {"retain_ratio": len(samples) / rows, "score_mean": float(np.mean(highest)),
+              "score_std": float(np.std(highest))}
+    state |= {name: here[name] / pool[name] for name in ("words", "ifd", "varentropy")}
+    if "rates" in here:
+        state["drift"] = float(np.linalg.norm(here["rates"] - pool["rates"]) / math.sqrt(FEATURES))
     return state
 
 
@@ -238,18 +243,18 @@ def run_plain(folder: Path, name: str, states: int) -> dict[str, Any]:
     pool = plain_pool(folder)
 
     def work() -> Samples:
-        samples = pool
+        samples, summary = pool, plain_summary(pool)
         if states > 1:
-            plain_state(samples, pool)
+            plain_state(samples, len(pool), summary)
         for operator, params in recipe_steps(name, len(pool)):
             plain_words(samples)
             if states > 1:
-                plain_state(samples, pool)
+                plain_state(samples, len(pool), summary)
             samples = plain_step(samples, operator, params)
             plain_words(samples)
             if states > 1:
-                plain_state(samples, pool)
-        plain_state(samples, pool)
+                plain_state(samples, len(pool), summary)
+        plain_state(samples, len(pool), summary)
         return samples
 
     samples, wall, cpu = timed(work)

@@ -38,6 +38,7 @@ def run(pool, operator, params, *, seed=SEED, start=None, unions=None, threads=1
     except DataError as error:
         return str(error)
     assert sum(done.trace[0].reasons.values()) == done.trace[0].dropped
+    assert "no reason given" not in done.trace[0].reasons
     return masks.rows_of(done.mask, pool.columns.rows).tolist()
 
 
@@ -218,6 +219,20 @@ def test_exact_sizes(seed, n, fraction, operator):
     pool = make_pool(seed, n, missing=0.0)
     params = {"fraction": fraction} | ({"exact_size": True} if operator == "mona_filter" else {})
     assert len(run(pool, operator, params)) == exact_share(fraction, len(pool.rows))
+
+
+def test_reasons_tell_a_low_score_from_a_missing_one():
+    pool = make_pool(1, 40)
+    recipe = Recipe.model_validate({"steps": [
+        {"operator": "ifd_filter", "params": {"fraction": 0.5, "reject_above_one": True}}]})
+    reasons = execute(recipe, pool.columns, seed=0).trace[0].reasons
+    score = pool.values("ifd")
+    low = [value for value in score if value is not None and value <= 1]
+    assert reasons == {
+        "above one": sum(value is not None and value > 1 for value in score),
+        "below cut": len(low) - exact_share(0.5, len(low)),
+        "missing score": sum(value is None for value in score),
+    }
 
 
 def test_unmet_needs_are_errors_with_a_reason():
