@@ -44,13 +44,13 @@ def run_named_tasks(
     ConfigError when a task's scores are not in 0..1.
     """
     harness = _harness()
-    found: list[tuple[Task, dict[str, Any]]] = []
+    found: list[tuple[Task, Any, dict[str, Any]]] = []
     for task in tasks:
         name, folder = _name_and_folder(task, base)
         # Reading the library's ten thousand task files takes many seconds; a local task needs none of them.
         local = folder is not None
         manager = harness.tasks.TaskManager(include_path=str(folder) if local else None, include_defaults=not local)
-        found.append((task, _members(harness, task, name, manager)))
+        found.append((task, manager, _members(harness, task, name, manager)))
     device = pick_device()
     loaded = load_model(model, dtype="bfloat16" if device.accelerator else "float32", revision=revision)
     if adapter is not None:
@@ -64,15 +64,16 @@ def run_named_tasks(
         backend="causal",
     )
     results: list[ItemResult] = []
-    for task, members in found:
+    for task, manager, members in found:
         indices = _chosen(task, members, half, spec, shard)
         if indices:
-            results.extend(_run(harness, engine, tokenizer, task, members, indices, spec))
+            results.extend(_run(harness, manager, engine, tokenizer, task, members, indices, spec))
     return sorted(results, key=lambda result: (result.task, result.item))
 
 
 def _run(
     harness: Any,
+    manager: Any,
     engine: Any,
     tokenizer: Any,
     task: Task,
@@ -85,6 +86,7 @@ def _run(
         model=engine,
         tasks=[members[name] for name in indices],
         samples=dict(indices),
+        task_manager=manager,
         bootstrap_iters=0,
         log_samples=True,
         apply_chat_template=bool(tokenizer.chat_template),

@@ -14,24 +14,27 @@ def mark(text: str, gold: str, metric: Metric, options: int = 0) -> float:
 @pytest.mark.parametrize(
     "text",
     ["Answer: B", "answer: (B)", "**Answer:** B", "**Answer: B**", "The answer is B.", "the answer is (b)",
-     r"so \boxed{B}", r"\boxed{\text{B}}", "B", "b", "(B)", "B. Because it is.", "Thinking...\nB", "Answer: A no\nAnswer: B",
-     "Answer:\n\nB", "Answer: option B", "Final answer: *B*", "ANSWER = [B]"],
+     r"so \boxed{B}", r"\boxed{\text{B}}", "B", "b", "(B)", "B. Because it is.", "Thinking...\nB",
+     "Answer: A no\nAnswer: B", "Answer:\n\nB", "Answer: option B", "Final answer: *B*", "ANSWER = [B]"],
 )  # fmt: skip
 def test_choice_forms(text: str) -> None:
     assert mark(text, "B", "choice", 4) == 1.0
     assert mark(text, "C", "choice", 4) == 0.0
 
 
-@pytest.mark.parametrize("text", ["Answer: Because", "Answer: cannot tell", "Answer: a dog bites", "E", "Answer: F", ""])
+@pytest.mark.parametrize(
+    "text", ["Answer: Because", "Answer: cannot tell", "Answer: a dog bites", "E", "Answer: F", ""]
+)
 def test_words_are_no_choices(text: str) -> None:
     assert extract(text, DEFAULT_PATTERNS["choice"], options=4) is None
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("#### 18", 18), ("#### $1,800.50", 1800.5), ("#### **18**", 18), ("The answer is 18.", 18), ("5 apples, then 7", 7),
-     ("#### 5\n... no\n#### 7", 7), ("answer: 3/4", 0.75), (r"\boxed{-3}", -3), ("Answer: -$5", -5), ("it is 1e3", 1000),
-     ("#### 12 eggs", 12), ("Answer: .5", 0.5)],
+    [("#### 18", 18), ("#### $1,800.50", 1800.5), ("#### **18**", 18), ("The answer is 18.", 18),
+     ("5 apples, then 7", 7),
+     ("#### 5\n... no\n#### 7", 7), ("answer: 3/4", 0.75), (r"\boxed{-3}", -3), ("Answer: -$5", -5),
+     ("it is 1e3", 1000), ("#### 12 eggs", 12), ("Answer: .5", 0.5)],
 )  # fmt: skip
 def test_number_forms(text: str, value: float) -> None:
     assert mark(text, str(value), "numeric") == 1.0
@@ -66,7 +69,8 @@ def test_yes_no(text: str, gold: str, expected: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "gold", "expected"),
-    [("Answer: (A)", "(A)", 1), ("Answer: A", "(A)", 1), ("Answer: (A) the red one", "(A)", 1), ("Answer: A dog", "(A)", 0),
+    [("Answer: (A)", "(A)", 1), ("Answer: A", "(A)", 1), ("Answer: (A) the red one", "(A)", 1),
+     ("Answer: A dog", "(A)", 0),
      ("**Answer:** True.", "True", 1), ("...\nvalid", "valid", 1), ("Answer: ]>", "] >", 1), ("Answer: 78.0", "78", 1),
      ("Answer: apple, pear", "apple pear", 1), ("Answer: invalid", "valid", 0), ("Answer: (AB)", "(A)", 0)],
 )  # fmt: skip
@@ -86,6 +90,7 @@ def test_the_first_pattern_that_matches_decides_by_its_last_match() -> None:
 
 
 def test_long_runs_of_signs_are_read_in_linear_time() -> None:
-    for text in ("\n" * 30_000 + "x", "*" * 30_000, "answer:" + " " * 30_000 + "x", "a" * 30_000 + "\nb", "1," * 15_000):
+    n = 30_000
+    for text in ("\n" * n + "x", "*" * n, "answer:" + " " * n + "x", "a" * n + "\nb", "1," * n):
         for metric, patterns in DEFAULT_PATTERNS.items():
             extract("start " + text + " end", patterns, options=4 if metric == "choice" else 0)

@@ -155,7 +155,7 @@ def test_out_of_memory_halves_the_micro_batch(
     assert tried == [12, 6, 3, 1]
     assert result.micro_batch == 1
     monkeypatch.setattr(module, "fit", lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
-    with pytest.raises(ConfigError, match="out of memory on cpu with training.microBatch 1"):
+    with pytest.raises(ConfigError, match=r"out of memory on cpu with training\.microBatch 1"):
         train(model=model, samples=samples, out=tmp_path / "b", spec=spec())
 
 
@@ -166,13 +166,13 @@ def test_mistakes_get_one_sentence(model: Path, samples: Path, tmp_path: Path) -
         train(model=model, samples=empty, out=tmp_path / "a", spec=spec())
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"id": "x"}\n')
-    with pytest.raises(DataError, match="broken.jsonl:1"):
+    with pytest.raises(DataError, match=r"broken\.jsonl:1"):
         train(model=model, samples=broken, out=tmp_path / "a", spec=spec())
     with pytest.raises(NoInputError, match="no such file"):
         train(model=model, samples=tmp_path / "none", out=tmp_path / "a", spec=spec())
-    with pytest.raises(NoInputError, match="no config.json"):
+    with pytest.raises(NoInputError, match=r"no config\.json"):
         train(model=tmp_path, samples=samples, out=tmp_path / "a", spec=spec())
-    with pytest.raises(NoInputError, match="neither config.json"):
+    with pytest.raises(NoInputError, match=r"neither config\.json"):
         model_digest(tmp_path)
     with pytest.raises(OutputError, match="exists already"):
         train(model=model, samples=samples, out=model, spec=spec())
