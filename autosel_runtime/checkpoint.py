@@ -6,6 +6,7 @@ sentence everywhere. torch, transformers and peft are imported when a function n
 
 import importlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -160,6 +161,7 @@ def require(module: str) -> Any:
         # Its own bars and advice would run between the lines of our progress.
         loaded.utils.logging.disable_progress_bar()
         loaded.utils.logging.set_verbosity_error()
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     return loaded
 
 
