@@ -88,13 +88,16 @@ def _function(step: str) -> Callable[[StepContext], StepOutput]:
 
 
 def _exit_code_of(error: Exception) -> int:
-    # A device that fell over is worth another try on another one; a bug in the code is not.
-    return 75 if "CUDA" in str(error) or "NPU" in str(error) else 70
+    # On an accelerator a RuntimeError is mostly the device's: out of memory, a fault, a neighbour. That is worth
+    # another try; a bug in our own code shows as another type, or on a CPU.
+    torch = sys.modules.get("torch")
+    on_accelerator = torch is not None and torch.accelerator.is_available()
+    return 75 if isinstance(error, RuntimeError) and on_accelerator else 70
 
 
 def _fail(reason: str, code: int) -> int:
     print(f"error: {reason}", file=sys.stderr)
-    _write_result({"error": reason[:MAX_REASON]})
+    _write_result({"error": " ".join(reason.split())[:MAX_REASON]})
     return code
 
 
