@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.signals import SignalsSpec
+from autosel_runtime.checkpoint import model_digest
 from autosel_runtime.errors import ConfigError, DataError
 from autosel_runtime.pool.sample import Sample
 from autosel_runtime.progress import Progress
 from autosel_runtime.signals import families as family_of
 from autosel_runtime.signals import language_model, lexical
 from autosel_runtime.signals.families import Extension, Family
-from autosel_runtime.signals.model_files import model_digest
 from autosel_runtime.signals.samples import PoolLike
 from autosel_runtime.signals.segments import Tokenised
 from autosel_runtime.signals.shards import Shard, missing_shards, plan_shards, write_shard

@@ -10,10 +10,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from autosel_runtime.api.signals import LanguageModelSignals  # noqa: E402
+from autosel_runtime.checkpoint import model_digest  # noqa: E402
 from autosel_runtime.errors import ConfigError, DataError, NoInputError, UnavailableError  # noqa: E402
 from autosel_runtime.pool.sample import make_sample  # noqa: E402
 from autosel_runtime.signals import language_model as lm  # noqa: E402
-from autosel_runtime.signals.model_files import model_digest  # noqa: E402
 from autosel_runtime.signals.segments import Segment, make_chat, tokenise  # noqa: E402
 from autosel_runtime.signals.vocabulary import Head, token_statistics  # noqa: E402
 
