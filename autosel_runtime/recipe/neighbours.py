@@ -24,6 +24,8 @@ Nodes = NDArray[np.int64]
 
 # Rounds of the vectorised greedy rule before the rest, long chains only, is settled one edge at a time.
 ROUNDS = 64
+# Rows that are looked at together where a pool may be large.
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +67,30 @@ def neighbourhood(pairs: Pairs, n: int) -> Neighbourhood:
 def repeats(group: NDArray[np.int32]) -> Repeats:
     """Find the rows that share their group with another row; a negative group number means no group."""
     size = int(group.max(initial=-1)) + 1
-    last = np.zeros(size, dtype=np.uint32)
+    n = len(group)
     first = np.zeros(size, dtype=np.uint32)
-    every = np.arange(len(group), dtype=np.uint32)
-    grouped = group >= 0
-    if not grouped.all():
-        every, group = every[grouped], group[grouped]
-    last[group] = every
-    first[group[::-1]] = every[::-1]
-    shared = first[group] != last[group]
-    rows = every[shared].astype(np.int64)
-    names, numbers = np.unique(group[shared], return_inverse=True)
+    last = np.zeros(size, dtype=np.uint32)
+    spans = [(low, min(low + BLOCK, n)) for low in range(0, n, BLOCK)]
+    for low, high in spans:
+        rows, numbers = _grouped(group, low, high)
+        last[numbers] = rows
+    for low, high in reversed(spans):
+        rows, numbers = _grouped(group, low, high)
+        first[numbers[::-1]] = rows[::-1]  # of several writes to one place the last one stays
+    found: list[Rows] = [np.zeros(0, dtype=np.int64)]
+    for low, high in spans:
+        rows, numbers = _grouped(group, low, high)
+        found.append(rows[first[numbers] != last[numbers]])
+    rows = np.concatenate(found)
+    names, numbers = np.unique(group[rows], return_inverse=True)
     return Repeats(rows=rows, group=numbers.astype(np.int64), groups=len(names))
+
+
+def _grouped(group: NDArray[np.int32], low: int, high: int) -> tuple[Rows, NDArray[np.int32]]:
+    """Return the rows of a span that have a group, and their groups."""
+    numbers = group[low:high]
+    inside = np.flatnonzero(numbers >= 0)
+    return inside + low, numbers[inside]
 
 
 def drop_repeats(mask: Mask, n: int, known: Repeats, score: NDArray[np.float32] | None, direction: Direction) -> Mask:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from autosel_runtime.recipe.catalog import CATALOG
 from autosel_runtime.recipe.columns import ArrayColumns, Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.mixing import softmax
+from autosel_runtime.recipe.neighbours import repeats
 from autosel_runtime.recipe.prepared import prepare
 from autosel_runtime.recipe.selection import apportion, exact_share, mix
 from tests.recipe import oracle
@@ -282,6 +284,15 @@ def test_negative_groups_are_no_groups():
                            group_columns={"exact": np.array([-1, 3, -1, 3, 0], dtype=np.int32)})
     recipe = Recipe.model_validate({"steps": [{"operator": "semantic_dedup", "params": {"strategy": "exact"}}]})
     assert masks.rows_of(execute(recipe, prepare(columns), seed=0).mask, 5).tolist() == [0, 1, 2, 4]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(-2, 6), min_size=1, max_size=40))
+def test_repeats_are_found_across_blocks(groups):
+    with patch("autosel_runtime.recipe.neighbours.BLOCK", 7):
+        found = repeats(np.array(groups, dtype=np.int32))
+    assert found.rows.tolist() == [row for row, g in enumerate(groups) if g >= 0 and groups.count(g) > 1]
+    assert [groups[row] for row in found.rows] == [sorted({groups[r] for r in found.rows})[g] for g in found.group]
 
 
 def test_every_operator_has_been_compared():
