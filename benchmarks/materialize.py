@@ -13,8 +13,8 @@ process's largest resident memory, mapped pages included.
 
 ``--plain`` adds, at 90,000 rows, the shape that a first implementation has: samples as dictionaries, sorted lists,
 white-space words counted around every step, and the state computed from the samples around every step ("states
-10") or once at the end ("states 1"). ``--candidates N`` executes N candidates that each retune, swap or drop one step
-of an anchor recipe, with and without the prefix cache.
+10") or once at the end ("states 1"). ``--candidates N`` executes N different candidates that each retune one
+step of an anchor recipe, half of them after a swap or a drop, with and without the prefix cache.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from hardware import cores, hardware
 
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.recipe import mask as masks
+from autosel_runtime.recipe.catalog import recipe_digest
 from autosel_runtime.recipe.columns import ArrayColumns, Csr, Scalar
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.prefix_cache import PrefixCache
@@ -136,18 +137,22 @@ def run_candidates(folder: Path, count: int, *, cached: bool) -> dict[str, Any]:
 
     def edit() -> Recipe:
         steps = list(anchor)
-        at = draw.randrange(len(steps))
+        at, other = draw.sample(range(len(steps)), 2)
         kind = draw.choice(("retune", "retune", "swap", "drop"))
-        if kind == "retune" and "fraction" in steps[at][1]:
-            steps[at] = (steps[at][0], {"fraction": round(draw.uniform(0.2, 0.95), 4)})
-        elif kind == "drop":
+        if kind == "drop":
             del steps[at]
-        else:
-            other = draw.randrange(len(steps))
+        elif kind == "swap":
             steps[at], steps[other] = steps[other], steps[at]
+        at = draw.choice([i for i, (_, params) in enumerate(steps) if "fraction" in params])
+        steps[at] = (steps[at][0], {"fraction": round(draw.uniform(0.2, 0.95), 6)})
         return as_recipe(steps)
 
-    recipes = [edit() for _ in range(count)]
+    # A repeated recipe would come whole from the cache and flatter it: every candidate is another one.
+    distinct: dict[str, Recipe] = {}
+    while len(distinct) < count:
+        recipe = edit()
+        distinct[recipe_digest(recipe)] = recipe
+    recipes = list(distinct.values())
     sizes, wall, cpu = timed(lambda: [execute(recipe, columns, seed=1, cache=cache).size for recipe in recipes])
     return {"kept": round(sum(sizes) / count), "wall": wall, "cpu": cpu}
 
