@@ -11,7 +11,7 @@ from autosel_runtime.api.status import NOW, Condition, ObjectName, Reason, Text,
 
 DIGEST = "sha256:" + "0" * 64
 
-TrialRole = Literal["search", "baseline_untuned", "baseline_full_pool", "baseline_random_subset"]
+TrialRole = Literal["search", "untuned", "full_pool", "random_subset"]
 TrialState = Literal["Pending", "Running", "Succeeded", "Failed", "Invalid", "Reused"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Quantity = Annotated[float, Field(ge=-1e12, le=1e12)]
