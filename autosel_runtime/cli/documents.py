@@ -5,22 +5,27 @@ from typing import Annotated
 
 import typer
 
-from autosel_runtime.cli.output import command, emit_json, say
+from autosel_runtime.cli.output import Json, command, emit_json, example, say
 from autosel_runtime.errors import InvalidDocumentError
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: autosel validate search.yaml")(validate)
-    app.command(epilog="Example: autosel crd | kubectl apply -f -")(crd)
+    app.command(epilog=example("autosel validate examples/quickstart/search.yaml"))(validate)
+    app.command(epilog=example("autosel crd | kubectl apply -f -"))(crd)
 
 
 @command
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="YAML files with RecipeSearch documents.")],
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="YAML files with RecipeSearch documents.")
+    ],
+    json_output: Json = False,
 ) -> None:
-    """Check documents and report every problem with file, line and field; exit code 65 if there is one."""
+    """Check search documents.
+
+    Every problem is reported with file, line and field; the exit code is 65 if there is one.
+    """
     from autosel_runtime.api.load import check_documents
 
     problems = check_documents(files)
@@ -33,13 +38,14 @@ def validate(
 
 
 @command
-def crd(
-    json_output: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of YAML.")] = False,
-) -> None:
-    """Print the CustomResourceDefinitions, generated from the API models."""
+def crd(json_output: Json = False) -> None:
+    """Print the CustomResourceDefinitions.
+
+    They are generated from the same models that check documents here. With --json, a list of two objects.
+    """
     from autosel_runtime.api.crd import crds, crds_yaml
 
     if json_output:
         emit_json(crds())
     else:
-        say(crds_yaml())
+        say(crds_yaml().rstrip("\n"))

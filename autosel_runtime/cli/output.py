@@ -1,18 +1,22 @@
-"""How commands speak: one JSON document with --json, readable lines otherwise; errors as one sentence."""
+"""How commands speak: results on standard output, everything else on standard error."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import orjson
 import typer
 
-from autosel_runtime.errors import AutoselError, InvalidDocumentError
+from autosel_runtime.cli.failures import Failure, failure_of
 
 P = ParamSpec("P")
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
 INTERRUPTED = 130
+CLOSED_PIPE = 141  # what a shell reports of a process that SIGPIPE ended
 
 
 def emit_json(value: Any) -> None:
@@ -33,42 +37,73 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def show(renderable: Any) -> None:
+    """Print a rich table or text; 100 columns wide and without colours when nobody watches."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 100
+    console = Console(width=width, highlight=False, emoji=False, markup=False)
+    closed_is_broken(lambda: console.print(renderable))
+
+
+def closed_is_broken(write: Callable[[], None]) -> None:
+    """Call ``write``, which prints with rich. rich answers a closed pipe with SystemExit; here it is an error."""
+    try:
+        write()
+    except SystemExit:
+        raise BrokenPipeError from None
+
+
+def tell(failure: Failure, *, as_json: bool) -> None:
+    """Print an error: as JSON on standard output, else one line a problem on standard error."""
+    if as_json:
+        emit_json(
+            {
+                "error": failure.message,
+                "exit_code": failure.exit_code,
+                "problems": [
+                    {"file": p.file, "line": p.line, "field": p.field, "message": p.message}
+                    for p in failure.problems
+                ],
+            }
+        )
+        return
+    for problem in failure.problems:
+        note(str(problem))
+    note(f"error: {failure.message}")
+
+
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn expected errors of a command into a sentence and a sysexits code."""
+    """Turn expected errors of a command into a sentence and an exit code."""
 
     @wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-        except AutoselError as error:
-            _report(error, as_json=bool(kwargs.get("json_output")))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            note("stopped; run the same command again to go on")
-            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            raise typer.Exit(0) from None
+            forget_streams()
+            raise typer.Exit(CLOSED_PIPE) from None
+        except KeyboardInterrupt as stop:
+            note("stopped; run the same command again to go on")
+            raise typer.Exit(stop.args[0] if stop.args else INTERRUPTED) from None
+        except Exception as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            tell(failure, as_json=bool(kwargs.get("json_output")))
+            raise typer.Exit(failure.exit_code) from None
 
     return guarded
 
 
-def _report(error: AutoselError, *, as_json: bool) -> None:
-    if as_json:
-        problems = getattr(error, "problems", ())
-        emit_json(
-            {
-                "error": str(error),
-                "exit_code": error.exit_code,
-                "problems": [
-                    {"file": p.file, "line": p.line, "field": p.field, "message": p.message} for p in problems
-                ],
-            }
-        )
-        return
-    if isinstance(error, InvalidDocumentError):
-        for problem in error.problems:
-            note(str(problem))
-        count = len(error.problems)
-        note(f"error: {count} problem{'s' if count != 1 else ''} found")
-        return
-    note(f"error: {error}")
+def example(*lines: str) -> str:
+    """Return the end of a command's help: an example to copy, one line a part."""
+    text = " \\\n    ".join(lines)
+    return f"\b\nExample:\n  {text}"  # click leaves the lines after \\b as they are
+
+
+def forget_streams() -> None:
+    """Let what is still unwritten go nowhere, so that the interpreter has nothing to complain about at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())

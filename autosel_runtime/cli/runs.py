@@ -5,51 +5,62 @@ from typing import Annotated, Literal
 
 import typer
 
-from autosel_runtime.cli.output import command, emit_json, note, say
-from autosel_runtime.errors import DataError
+from autosel_runtime.cli.output import Json, closed_is_broken, command, emit_json, example, note, say
+from autosel_runtime.errors import InvalidDocumentError, Problem
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: autosel report runs/quickstart --json")(report)
-    app.command(epilog="Example: autosel explain runs/quickstart t00004 full-pool")(explain)
-    app.command(epilog="Example: autosel lock runs/quickstart")(lock)
-    app.command(epilog="Example: autosel verify runs/quickstart/recipe.lock")(verify)
+    app.command(epilog=example("autosel report runs/quickstart"))(report)
+    app.command(epilog=example("autosel explain runs/quickstart t00001 full-pool"))(explain)
+    app.command(epilog=example("autosel lock runs/quickstart"))(lock)
+    app.command(epilog=example("autosel verify runs/quickstart/recipe.lock"))(verify)
 
 
 @command
 def report(
     run: Run,
     all_trials: Annotated[bool, typer.Option("--all", help="Show all trials, not the best 20.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the versioned report document.")] = False,
+    json_output: Json = False,
 ) -> None:
-    """Show a search as far as it has come; also rewrites report.html and report.json in RUN."""
+    """Show a search, finished or not.
+
+    Also writes RUN/report.html and RUN/report.json. The JSON document is versioned; docs/report.md has its schema.
+    """
     from autosel_runtime.report.model import report_json
     from autosel_runtime.report.table import print_report
     from controller.local.report import report_of, write_report
 
     found = report_of(run)
-    write_report(run, found)
+    written = True
+    try:
+        write_report(run, found)
+    except OSError as error:
+        written = False
+        note(f"{run / 'report.html'} cannot be written: {error.strerror}")
     if json_output:
         say(report_json(found).rstrip("\n"))
         return
-    print_report(found, all_trials=all_trials)
-    say(f"page: {run / 'report.html'}")
+    closed_is_broken(lambda: print_report(found, all_trials=all_trials))
+    if written:
+        say(f"page: {run / 'report.html'}")
 
 
 @command
 def explain(
     run: Run,
-    a: Annotated[str, typer.Argument(metavar="A", help="Trial or baseline.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Trial or baseline.")],
-    style: Annotated[Literal["text", "markdown"], typer.Option("--format", help="Output style.")] = "text",
-    examples: Annotated[int, typer.Option(help="Example samples to show.")] = 20,
+    a: Annotated[str, typer.Argument(metavar="A", help="Trial or baseline, by name or number.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Trial or baseline, by name or number.")],
+    style: Annotated[Literal["text", "markdown"], typer.Option("--format", metavar="STYLE", help="text or markdown.")] = "text",
+    examples: Annotated[int, typer.Option(min=0, max=1000, metavar="COUNT", help="Example samples to show.")] = 20,
     json_output: Json = False,
 ) -> None:
-    """Show which samples differ between two trials' subsets, and why."""
+    """Compare the subsets of two trials.
+
+    Which samples are in one and not in the other, which step dropped them, and which signals tell them apart.
+    """
     from autosel_runtime.report.explain import explain as compare
     from autosel_runtime.report.explain_text import explanation_markdown, explanation_text
     from controller.local.subsets import open_subsets
@@ -65,10 +76,13 @@ def explain(
 @command
 def lock(
     run: Run,
-    trial: Annotated[str | None, typer.Option(help="Trial to lock; the chosen one when left out.")] = None,
+    trial: Annotated[str | None, typer.Option(metavar="TRIAL", help="Trial to lock; the chosen one when left out.")] = None,
     json_output: Json = False,
 ) -> None:
-    """Write RUN/recipe.lock: pool, columns, recipe, seeds, versions and the subset's digest."""
+    """Write RUN/recipe.lock.
+
+    It holds what the subset follows from: pool, columns, recipe, seeds, versions and digests.
+    """
     from autosel_runtime.report.lock import lock_text
     from controller.local.subsets import lock_of
 
@@ -76,30 +90,31 @@ def lock(
     path = run / "recipe.lock"
     path.write_text(lock_text(found))
     if json_output:
-        emit_json(found.model_dump(mode="json"))
+        emit_json({"lock": str(path), **found.model_dump(mode="json", by_alias=True)})
     else:
-        say(f"{path}: trial {found.trial}")
+        say(f"{path}: trial {found.trial}, {found.chosen.size:,} samples, {found.chosen.subset_digest}")
 
 
 @command
 def verify(
     lock_file: Annotated[Path, typer.Argument(metavar="LOCK", help="recipe.lock.")],
     run: Annotated[
-        Path | None, typer.Option(help="Run folder with pool and signals; the lock's own folder.")
+        Path | None, typer.Option(metavar="RUN", help="Run folder with pool and signals; the lock's own folder.")
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Execute the locked recipe again and compare every digest; exit code 65 if one differs."""
+    """Check that a lock still holds.
+
+    The locked recipe is executed again and every digest compared; the exit code is 65 if one differs.
+    """
     from controller.local.subsets import verify_run
 
-    problems = verify_run(lock_file, run or lock_file.parent)
-    if json_output:
-        emit_json({"lock": str(lock_file), "valid": not problems, "problems": problems})
-    for problem in problems:
-        note(problem)
-    if problems:
-        raise DataError(
-            f"{lock_file} does not hold: {len(problems)} difference{'s' if len(problems) > 1 else ''}"
+    found = verify_run(lock_file, run or lock_file.parent)
+    if found:
+        raise InvalidDocumentError(
+            [Problem(file=str(lock_file), line=None, field="", message=one) for one in found]
         )
-    if not json_output:
+    if json_output:
+        emit_json({"lock": str(lock_file), "valid": True})
+    else:
         say(f"{lock_file} holds")

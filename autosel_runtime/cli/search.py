@@ -7,60 +7,69 @@ from typing import Annotated, Any
 
 import typer
 
-from autosel_runtime.cli.output import command, emit_json, note, say
-from autosel_runtime.errors import ConfigError, NoInputError
+from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
+from autosel_runtime.errors import AutoselError, ConfigError
+
+TERMINATED = 143
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: autosel run examples/quickstart/search.yaml --out runs/quickstart")(run)
+    app.command(epilog=example("autosel run examples/quickstart/search.yaml --out runs/quickstart"))(run)
 
 
 @command
 def run(
     document: Annotated[Path, typer.Argument(metavar="SEARCH.yaml", help="RecipeSearch document.")],
-    out: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME when left out.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the final state as JSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Run folder; runs/NAME when left out.")
+    ] = None,
+    json_output: Json = False,
 ) -> None:
-    """Run a search here, to its end. Run it again to go on after ctrl-c, a crash or a raised budget."""
+    """Run a search here, to its end.
+
+    Run it again to go on after ctrl-c, a crash or a raised budget: what is finished is not done twice.
+    """
     from autosel_runtime.api.load import load_search
     from controller.local.display import Display
     from controller.local.run import run as run_search
 
-    if not document.exists():
-        raise NoInputError(f"{document} does not exist")
     folder = out or Path("runs") / load_search(document).metadata.name
     signal.signal(signal.SIGTERM, _stop)
     display = Display(folder=folder)
-    outcome = run_search(document, folder, listen=display.show, warn=note)
-    display.close()
+    try:
+        outcome = run_search(document, folder, listen=display.show, warn=note)
+    finally:
+        display.close()
     _write_report(folder)
+    if outcome.state.stalled:
+        raise ConfigError(f"the search stopped: {outcome.state.message}; logs are under {folder / 'steps'}")
     if json_output:
         emit_json({"folder": str(folder), **asdict(outcome.state)})
     else:
         _tell(folder, outcome.state)
-    if outcome.state.stalled:
-        raise ConfigError(f"the search stopped: {outcome.state.message}; logs are under {folder / 'steps'}")
 
 
 def _stop(_signal: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(TERMINATED)
 
 
 def _write_report(folder: Path) -> None:
+    """Write the newest report; a search that stopped before its first trial has none, and its reason is told."""
     from controller.local.report import report_of, write_report
 
     try:
         write_report(folder, report_of(folder))
-    except NoInputError as error:
-        note(str(error))
+    except AutoselError as error:
+        note(f"no report: {error}")
 
 
 def _tell(folder: Path, state: Any) -> None:
     report = folder / "report.html"
     if state.best is not None:
         say(
-            f"best {state.best}: {state.best_score:.4f} ± {state.best_stderr:.4f} after {state.evaluations} evaluations"
+            f"best {state.best}: {100 * state.best_score:.1f} ± {100 * state.best_stderr:.1f} points on the "
+            f"search half after {state.evaluations} evaluations"
         )
     if report.exists():
         say(f"report: {report}")

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autosel_runtime.api.evaluation import Task
+from autosel_runtime.api.evaluation import EvaluationSpec, Task
 from autosel_runtime.checkpoint import model_digest
 from autosel_runtime.digest import digest, short
 from autosel_runtime.evaluate.task import load_task
 from autosel_runtime.pool.build import build_pool
 from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
+from autosel_runtime.steps.kept import fresh
 from autosel_runtime.store.publish import find, publish
 
 MAX_SOURCES_IN_SUMMARY = 16
@@ -24,16 +25,11 @@ def prepare(context: StepContext) -> StepOutput:
     started = time.monotonic()
     spec, base = context.spec, context.base
     models = {uri: _model_identity(uri, context) for uri in _model_uris(context)}
-    tasks = digest(
-        {
-            task.name: _task_identity(task, context)
-            for task in [*spec.evaluation.tasks, *spec.evaluation.out_of_domain]
-        }
-    )
+    tasks = tasks_digest(spec.evaluation, base)
     targets = digest(
         {target.name: [sample.id for sample in load_queries(target, base)] for target in spec.targets}
     )
-    folder = context.work / "pool"
+    folder = fresh(context.work / "pool")
     manifest = build_pool(spec.pool, base=base, out=folder)
     prefix = f"pools/{short(manifest.digest, 24)}"
     if find(context.store, prefix) is None:
@@ -60,11 +56,17 @@ def prepare(context: StepContext) -> StepOutput:
     return StepOutput(files={"rejects.jsonl": folder / "rejects.jsonl"}, summary=summary)
 
 
-def _task_identity(task: Task, context: StepContext) -> dict[str, Any]:
+def tasks_digest(spec: EvaluationSpec, base: Path) -> str:
+    """Return the digest of all tasks' contents, wherever their files lie."""
+    tasks = [*spec.tasks, *spec.out_of_domain]
+    return digest({task.name: _task_identity(task, base, spec.split_seed) for task in tasks})
+
+
+def _task_identity(task: Task, base: Path, split_seed: int) -> dict[str, Any]:
     """Return what a task's scores depend on: its definition and its items, or the harness's name for it."""
     if task.lm_eval is not None:
         return {"lm_eval": task.lm_eval}
-    loaded = load_task(task, context.base, split_seed=context.spec.evaluation.split_seed)
+    loaded = load_task(task, base, split_seed=split_seed)
     return {
         "definition": loaded.definition.model_dump(mode="json"),
         "items": [[item.id, item.gold, *item.options] for item in loaded.items],

@@ -1,5 +1,6 @@
 """Run one step: find a finished result or make it, publish it, leave the summary."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -14,7 +15,8 @@ import orjson
 from autosel_runtime.errors import AutoselError
 from autosel_runtime.steps.context import StepContext, StepOutput, open_context
 from autosel_runtime.steps.document import StepDocument, read_document
-from autosel_runtime.store.publish import Marker, find, publish
+from autosel_runtime.steps.kept import keep, recall
+from autosel_runtime.store.publish import Marker, find, publish, sweep
 
 RESULT_FILE_VARIABLE = "AUTOSEL_RESULT_FILE"
 MAX_REASON = 1000
@@ -23,29 +25,34 @@ MAX_REASON = 1000
 def run_document(uri: str) -> int:
     """Run the step whose document lies at ``uri``; return the exit code. The result file tells the rest."""
     try:
-        summary = _run(read_document(uri))
+        summary = run_step(read_document(uri))
     except AutoselError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
     except OSError as error:
-        traceback.print_exc()
+        _print_trace()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return _fail("the disk is full" if full else f"{type(error).__name__}: {error}", 73 if full else 75)
-    except (
-        Exception
-    ) as error:  # the last line of defence: an unexpected fault ends as one sentence and a trace
-        traceback.print_exc()
+    except MemoryError:
+        _print_trace()
+        return _fail("out of memory", 75)
+    except Exception as error:
+        # The last line of defence: an unexpected fault ends as one sentence, with the trace in the log.
+        _print_trace()
         return _fail(f"internal error: {type(error).__name__}: {error}", _exit_code_of(error))
-    _write_result({"summary": summary})
-    return 0
+    return 0 if _write_result({"summary": summary}) else 73
 
 
-def _run(document: StepDocument) -> Mapping[str, Any]:
+def run_step(document: StepDocument) -> Mapping[str, Any]:
+    """Find the step's result or make and publish it; return its summary, with ``cached`` when it was found."""
     context = open_context(document)
     marker = find(context.store, document.output)
     if marker is None:
-        output = _function(document.step)(context)
+        output = recall(context.work)
+        if output is None:
+            output = _function(document.step)(context)
+            keep(context.work, output)
         marker = publish(
             context.store,
             document.output,
@@ -54,7 +61,9 @@ def _run(document: StepDocument) -> Mapping[str, Any]:
             summary=output.summary,
             attempt=attempt_id(document),
         )
-        shutil.rmtree(context.work, ignore_errors=True)
+        if document.attempt > 1:
+            sweep(context.store, document.output)  # what earlier attempts left half-written
+    shutil.rmtree(context.work, ignore_errors=True)
     return {**marker.summary, "cached": not _is_own(marker, document)}
 
 
@@ -96,21 +105,35 @@ def _exit_code_of(error: Exception) -> int:
 
 
 def _fail(reason: str, code: int) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the log may lie on the disk that is full
+        print(f"error: {reason}", file=sys.stderr, flush=True)
     _write_result({"error": " ".join(reason.split())[:MAX_REASON]})
     return code
 
 
-def _write_result(result: Mapping[str, Any]) -> None:
+def _print_trace() -> None:
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+
+
+def _write_result(result: Mapping[str, Any]) -> bool:
+    """Leave the result where the controller looks for it; False when that disk takes nothing any more."""
     target = os.environ.get(RESULT_FILE_VARIABLE)
     text = orjson.dumps(result)
     if target is None:
         sys.stdout.buffer.write(text + b"\n")
-        return
+        sys.stdout.flush()
+        return True
     path = Path(target)
-    if path.parent == Path("/dev"):  # a pod's termination message is written in place
-        path.write_bytes(text)
-        return
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(text)
-    temporary.replace(path)
+    try:
+        if path.parent == Path("/dev"):  # a pod's termination message is written in place
+            path.write_bytes(text)
+            return True
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(text)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            print(f"error: {path} cannot be written: {error.strerror}", file=sys.stderr, flush=True)
+        return False
+    return True

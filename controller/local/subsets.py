@@ -41,17 +41,16 @@ class Subsets:
         """Return a trial or baseline by name or ordinal."""
         views = [*self.view.trials, *self.view.baselines]
         for view in views:
-            if name in (view.trial.name, str(view.trial.ordinal)):
+            if name == view.trial.name or (name.isdigit() and int(name) == view.trial.ordinal):
                 return view
-        raise UsageError(
-            f"there is no trial {name!r}; there are: {', '.join(view.trial.name for view in views)}"
-        )
+        known = ", ".join(view.trial.name for view in views) or "none yet"
+        raise UsageError(f"there is no trial {name!r}; there are: {known}")
 
     def side(self, name: str) -> Side:
         """Return a trial's subset for a comparison."""
         view = self.trial(name)
         if view.subset is None:
-            raise UsageError(f"trial {view.trial.name} has no subset: it is {view.phase}")
+            raise UsageError(f"trial {view.trial.name} has no subset: {_why(view)}")
         folder = self.context.fetch(view.subset, ["mask.npy", "trace.json"])
         trace = tuple(StepTrace(**step) for step in orjson.loads((folder / "trace.json").read_bytes()))
         return Side(name=view.trial.name, recipe=view.trial.recipe, mask=load_mask(folder), trace=trace)
@@ -84,6 +83,8 @@ def lock_of(folder: Path, name: str | None) -> Lock:
     if chosen is None:
         raise DataError(f"{folder} has no finished trial to lock")
     view = subsets.trial(chosen)
+    if view.subset is None:
+        raise UsageError(f"trial {view.trial.name} has no subset to lock: {_why(view)}")
     spec = subsets.observed.search.spec
     columns: Columns = subsets.columns
     return make_lock(
@@ -116,6 +117,12 @@ def verify_run(lock_file: Path, folder: Path) -> list[str]:
         files={file.uri: file.sha256 for file in _files(subsets)},
         catalog=catalog_of(subsets.observed.search.spec),
     )
+
+
+def _why(view: TrialView) -> str:
+    if view.trial.role == "untuned":
+        return "it is the model without training"
+    return f"it is {view.phase}{': ' + view.message if view.message else ''}"
 
 
 def _ancestors(trials: Sequence[TrialView]) -> Mapping[str, Recipe]:

@@ -1,0 +1,44 @@
+"""Errors as a person or a script sees them: one sentence, a sysexits code, the problems of documents."""
+
+import errno
+from dataclasses import dataclass
+
+from autosel_runtime.errors import AutoselError, InvalidDocumentError, Problem
+
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EEXIST, errno.ENOTEMPTY})
+_CANNOT_READ = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+)
+_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An error that a user can act on."""
+
+    message: str
+    exit_code: int
+    problems: tuple[Problem, ...] = ()
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """Return what to say of an error; None when it is none that a user can cause."""
+    if isinstance(error, InvalidDocumentError):
+        count = len(error.problems)
+        message = f"{count} problem{'s' if count != 1 else ''} found"
+        return Failure(message=message, exit_code=error.exit_code, problems=error.problems)
+    if isinstance(error, AutoselError):
+        return Failure(message=str(error), exit_code=error.exit_code)
+    if isinstance(error, OSError) and error.filename is not None:
+        return Failure(
+            message=f"{error.filename}: {error.strerror or error}", exit_code=_system_code(error.errno)
+        )
+    return None
+
+
+def _system_code(number: int | None) -> int:
+    """Return the sysexits code of a system error: 66 no input, 73 no output, 77 not allowed, 74 anything else."""
+    for numbers, code in ((_CANNOT_READ, 66), (_CANNOT_WRITE, 73), (_NOT_ALLOWED, 77)):
+        if number in numbers:
+            return code
+    return 74

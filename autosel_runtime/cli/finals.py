@@ -1,0 +1,125 @@
+"""autosel transfer, autosel ood: the chosen subset on other models, the chosen model on other tasks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autosel_runtime.cli.inputs import model_folder, read_tasks
+from autosel_runtime.cli.output import Json, command, emit_json, example, note, show
+
+if TYPE_CHECKING:
+    from autosel_runtime.report.model import Estimate
+    from controller.local.finals import Scores
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+
+HEADS: Mapping[str, str] = {
+    "untuned": "untuned",
+    "full_pool": "full pool",
+    "random_subset": "random subset",
+    "search": "chosen",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog=example("autosel transfer runs/quickstart examples/smollm2/model"))(transfer)
+    app.command(epilog=example("autosel ood runs/quickstart --tasks examples/quickstart/more_tasks.yaml"))(
+        ood
+    )
+
+
+@command
+def transfer(
+    run: Run,
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help="Model folders.")],
+    json_output: Json = False,
+) -> None:
+    """Try the chosen subset on other models.
+
+    Each model is scored on the report half as it is, tuned on the full pool, and tuned on the chosen subset. What
+    the store of RUN has already is not done again.
+    """
+    from controller.local.finals import open_finals, own_scores, transfer_scores
+
+    folders = list(dict.fromkeys(model_folder(path).resolve() for path in models))
+    finals = open_finals(run, warn=note)
+    own = own_scores(finals)
+    found = [
+        *((own,) if own is not None else ()),
+        *(transfer_scores(finals, folder, tell=note) for folder in folders),
+    ]
+    if json_output:
+        rows = [_row("model", one) for one in found]
+        emit_json({"run": str(run), "trial": finals.chosen.trial.name, "half": "report", "models": rows})
+        return
+    rows = [(one.label, {half.role: half.overall for half in one.halves}, one.difference()) for one in found]
+    show(_table(f"Report half, points; subset of trial {finals.chosen.trial.name}", "model", rows))
+
+
+@command
+def ood(
+    run: Run,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.yaml", help="List of tasks; spec.evaluation.outOfDomain when left out."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Score the chosen model on other tasks.
+
+    The chosen model and the baselines are scored on all items of the tasks. What the store of RUN has already is
+    not done again.
+    """
+    from controller.local.finals import open_finals, out_of_domain_scores
+
+    finals = open_finals(run, warn=note)
+    found = out_of_domain_scores(finals, None if tasks is None else read_tasks(tasks), tell=note)
+    if json_output:
+        emit_json({"run": str(run), "trial": finals.chosen.trial.name, **_row("model", found)})
+        return
+    rows = [("overall", {half.role: half.overall for half in found.halves}, found.difference())]
+    rows += [
+        (task, {half.role: half.tasks[task] for half in found.halves}, found.difference(task))
+        for task in found.tasks
+    ]
+    show(_table(f"Out of domain, points; trial {finals.chosen.trial.name}", "task", rows))
+
+
+def _row(name: str, scores: "Scores") -> dict[str, Any]:
+    return {
+        name: scores.label,
+        "scores": [half.model_dump(mode="json") for half in scores.halves],
+        "gains": [gain.model_dump(mode="json") for gain in scores.gains],
+    }
+
+
+def _table(
+    title: str,
+    first: str,
+    rows: "Sequence[tuple[str, Mapping[Any, Estimate | None], Estimate | None]]",
+) -> Any:
+    """Return a table of scores with standard errors; the last column is the paired gain with its interval."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from autosel_runtime.report.formats import points, with_interval
+
+    roles = [role for role in HEADS if any(role in scores for _, scores, _ in rows)]
+    over = next((HEADS[role] for role in ("full_pool", "random_subset", "untuned") if role in roles), None)
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for role in roles:
+        table.add_column(HEADS[role], justify="right", style="bold" if role == "search" else None)
+    if over is not None:
+        table.add_column(f"gain over {over}", justify="right")
+    for label, scores, gain in rows:
+        cells: list[str] = []
+        for role in roles:
+            score = scores.get(role)
+            error = "" if score is None or score.stderr is None else f" ± {100 * score.stderr:.1f}"
+            cells.append(points(score.value if score else None) + error)
+        table.add_row(label, *cells, *([with_interval(gain, signed=True)] if over is not None else []))
+    return table
