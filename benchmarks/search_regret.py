@@ -280,9 +280,9 @@ FREE: Mapping[str, Free] = {
     ),
     "edits, random rank": Free(settings=SearchSettings(ranker="random"), pick=best_observed),
     "ours, 5 candidates": Free(settings=SearchSettings(), pick=pick_ours),
-    "ours, 24 candidates": Free(settings=SearchSettings(candidates=24), pick=pick_ours),
-    "random + EI, 24": Free(
-        settings=SearchSettings(proposer="random", candidates=24, patience=1000), pick=pick_ours
+    "ours, 40 candidates": Free(settings=SearchSettings(candidates=40), pick=pick_ours),
+    "random + EI, 40": Free(
+        settings=SearchSettings(proposer="random", candidates=40, patience=1000), pick=pick_ours
     ),
 }
 
