@@ -1,1 +1,1 @@
-"""The shell for a cluster: the same reconcile, carried out with Jobs and custom resources."""
+"""The cluster shell: reconcile carried out with Jobs. Files that render and read objects do no input or output."""
