@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.pool.pool import Pool
 from autosel_runtime.recipe.model import Mask
 from autosel_runtime.signals.table import SignalColumns
 from autosel_runtime.steps.context import StepContext
+from autosel_runtime.steps.summary import named_quantities
 
 
 def open_pool(context: StepContext) -> Pool:
@@ -19,6 +21,12 @@ def open_pool(context: StepContext) -> Pool:
 def open_columns(context: StepContext, pool: Pool) -> SignalColumns:
     """Open the signals that the step's inputs name."""
     return SignalColumns.open(context.fetch(context.input("signals")), pool)
+
+
+def recorded_names(spec: RecipeSearchSpec, pool: Pool) -> frozenset[str]:
+    """Return which quantities by target and by source the search records of a subset; big sources come first."""
+    sources = sorted(pool.manifest.source_rows, key=lambda source: (-source.rows, source.name))
+    return named_quantities([target.name for target in spec.targets], [source.name for source in sources])
 
 
 def load_mask(folder: Path) -> Mask:

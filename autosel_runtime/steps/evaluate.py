@@ -6,7 +6,10 @@ from pathlib import Path
 from autosel_runtime.evaluate.evaluate import evaluate as score_model
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.device import device_count
+from autosel_runtime.steps.kept import fresh
+from autosel_runtime.steps.summary import head
 
+TASKS_BYTES = 3000  # of the summary; all tasks are in scores.json
 ADAPTER_FILE = "adapter_config.json"
 
 
@@ -16,7 +19,7 @@ def evaluate(context: StepContext) -> StepOutput:
     spec = context.spec.evaluation
     group = context.input("group")
     model, adapter = _model(context)
-    out = context.work / "scores"
+    out = fresh(context.work / "scores")
     evaluation = score_model(
         model=model,
         adapter=adapter,
@@ -29,15 +32,16 @@ def evaluate(context: StepContext) -> StepOutput:
         revision=context.spec.model.revision,
     )
     seconds = time.monotonic() - started
-    tasks = {
-        name: {"n": task.n, "mean": round(task.mean, 6), "stderr": round(task.stderr, 6)}
-        for name, task in evaluation.tasks.items()
-    }
+    # The tasks that weigh most come first; in this order they are left out of the summary when there are many.
+    order = sorted(evaluation.tasks.items(), key=lambda entry: -entry[1].weight)
+    rows = {name: {"n": t.n, "mean": round(t.mean, 6), "stderr": round(t.stderr, 6)} for name, t in order}
+    tasks, left_out = head(rows, TASKS_BYTES)
     return StepOutput(
         files=files_of(out),
         summary={
             "objective": {"mean": evaluation.objective.mean, "stderr": evaluation.objective.stderr},
             "tasks": tasks,
+            "tasks_left_out": left_out,
             "seconds": round(seconds, 2),
             "tokens": evaluation.tokens,
             "accelerator_seconds": round(seconds * device_count(), 2),

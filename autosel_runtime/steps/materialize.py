@@ -16,7 +16,8 @@ from autosel_runtime.recipe.mask import rows_of, subset_digest
 from autosel_runtime.recipe.model import Execution
 from autosel_runtime.steps.catalog import catalog_of, hooks_of
 from autosel_runtime.steps.context import StepContext, StepOutput
-from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool
+from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool, recorded_names
+from autosel_runtime.steps.summary import recorded_state
 
 
 def materialize(context: StepContext) -> StepOutput:
@@ -42,7 +43,7 @@ def materialize(context: StepContext) -> StepOutput:
         summary={
             "subset_digest": found,
             "size": execution.size,
-            "state": dict(execution.state),
+            "state": recorded_state(execution.state, recorded_names(context.spec, pool)),
             "seconds": round(time.monotonic() - started, 2),
         },
     )

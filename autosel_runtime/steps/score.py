@@ -9,6 +9,9 @@ from autosel_runtime.signals.score import score_pool
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.data import open_pool
 from autosel_runtime.steps.device import device_count
+from autosel_runtime.steps.summary import head
+
+SIGNALS_BYTES = 2500  # of the summary; all signals are in signals.json
 
 
 def score(context: StepContext) -> StepOutput:
@@ -33,11 +36,13 @@ def score(context: StepContext) -> StepOutput:
         extensions=load_extensions(spec.search.extensions).signals,
     )
     seconds = time.monotonic() - started
+    names, left_out = head(dict.fromkeys(sorted(manifest["scalars"])), SIGNALS_BYTES)
     return StepOutput(
         files=files_of(out),
         summary={
             "rows": manifest["rows"],
-            "signals": sorted(manifest["scalars"]),
+            "signals": list(names),
+            "signals_left_out": left_out,
             "fingerprint": manifest["fingerprint"],
             "seconds": round(seconds, 2),
             "accelerator_seconds": round(seconds * device_count(), 2) if model else 0.0,

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from autosel_runtime.api.search import LlmEndpoint, Recipe, SearchSettings
+from autosel_runtime.digest import canonical_json
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from autosel_runtime.recipe.execute import PrefixCache, execute
 from autosel_runtime.recipe.mask import subset_digest
@@ -23,7 +24,8 @@ from autosel_runtime.search.propose import propose
 from autosel_runtime.search.space import space_of
 from autosel_runtime.steps.catalog import catalog_of
 from autosel_runtime.steps.context import StepContext, StepOutput
-from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool
+from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool, recorded_names
+from autosel_runtime.steps.summary import REASON_BYTES, RECIPE_BYTES, cut_text, recorded_state
 
 
 def suggest(context: StepContext) -> StepOutput:
@@ -45,8 +47,12 @@ def suggest(context: StepContext) -> StepOutput:
     }
     prepared = prepare_columns(columns, subsets=SubsetMasks(context, prefixes))
     cache, ids = PrefixCache(), pool.ids().to_pylist()
+    named = recorded_names(context.spec, pool)
 
     def materialise(recipe: Recipe, seed: int) -> Realised | str:
+        size = len(canonical_json(recipe.model_dump(mode="json")))
+        if size > RECIPE_BYTES:
+            return f"the recipe takes {size:,} bytes of JSON, at most {RECIPE_BYTES:,} can be recorded"
         try:
             done = execute(recipe, prepared, seed=seed, catalog=catalog, cache=cache)
         except AutoselError as error:
@@ -55,7 +61,7 @@ def suggest(context: StepContext) -> StepOutput:
             subset_digest=subset_digest(ids, done.mask),
             size=done.size,
             retain=done.size / pool.rows,
-            state_vector=done.state,
+            state_vector=recorded_state(done.state, named),
         )
 
     proposals, diagnostics = propose(
@@ -69,7 +75,14 @@ def suggest(context: StepContext) -> StepOutput:
         complete=_completion(context),
         first_ordinal=ordinal,
     )
-    rows = [{**asdict(proposal), "recipe": proposal.recipe.model_dump(mode="json")} for proposal in proposals]
+    rows = [
+        {
+            **asdict(proposal),
+            "recipe": proposal.recipe.model_dump(mode="json"),
+            "rationale": cut_text(proposal.rationale, REASON_BYTES),
+        }
+        for proposal in proposals
+    ]
     return StepOutput(
         files={
             "proposals.json": orjson.dumps(rows, option=orjson.OPT_INDENT_2),
@@ -81,7 +94,10 @@ def suggest(context: StepContext) -> StepOutput:
         },
         summary={
             "proposals": rows,
-            "exhausted": None if rows else diagnostics.reason,
+            "exhausted": None if rows else cut_text(diagnostics.reason, REASON_BYTES),
+            "warnings": []
+            if rows
+            else [cut_text(warning, REASON_BYTES) for warning in diagnostics.warnings[:5]],
             "seconds": round(time.monotonic() - started, 2),
         },
     )

@@ -4,6 +4,7 @@ import time
 
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.device import device_count
+from autosel_runtime.steps.kept import fresh
 from autosel_runtime.train.train import train as fine_tune
 
 
@@ -11,7 +12,7 @@ def train(context: StepContext) -> StepOutput:
     """Train on the subset of the inputs and publish the adapter or the model."""
     started = time.monotonic()
     subset = context.fetch(context.input("subset"), ["train.jsonl"])
-    out = context.work / "model"
+    out = fresh(context.work / "model")
     result = fine_tune(
         model=context.model(context.input("model")),
         samples=subset / "train.jsonl",

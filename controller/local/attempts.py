@@ -1,26 +1,36 @@
 """Attempts of steps as processes that outlive the run that started them.
 
-Each attempt has a folder and, while it runs, holds a lock on a file in it. The kernel drops the lock when the
-process ends, however it ends, so a later run sees which attempts still run, which left an outcome and which died.
+Each attempt has a folder with a lock file. The run takes the lock and hands it to the new process with its birth, so
+that there is no moment at which an attempt lives and nobody can see it; the kernel drops the lock when the process
+ends, however it ends. So a later run sees which attempts still run, which left an outcome and which died.
 Children are forked from a server process that has imported the heavy libraries once.
 """
 
+import contextlib
 import fcntl
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import reduction
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
+from autosel_runtime.errors import OutputError
 from autosel_runtime.progress import PROGRESS_FILE_VARIABLE
 from autosel_runtime.steps.run import RESULT_FILE_VARIABLE, run_document
 from controller.local.folder import read_json, write_json
 
 KILLED = 137
+# The last one spares every child the imports of the program that it was started from.
+PRELOADED = ["autosel_runtime.steps.preload", "controller.local.attempts", "autosel_runtime.cli"]
+# How long a process gets to end by itself, and how long its birth may take.
+GRACE_SECONDS = 5.0
+BIRTH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +41,20 @@ class Environment:
     threads: int
 
 
+class _Lock:
+    """An open lock file on its way to the child; the copy that arrives holds the same lock."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[[Any], int], tuple[Any]]:
+        return _receive, (reduction.DupFd(self.descriptor),)
+
+
+def _receive(sent: Any) -> int:
+    return int(sent.detach())
+
+
 def start_server() -> None:
     """Say what the server process imports once, before its first child is forked."""
     # One thread a process: results then do not depend on how many cores a machine has.
@@ -38,70 +62,92 @@ def start_server() -> None:
         os.environ.setdefault(name, "1")
     # An attempt that is ended takes its semaphores with it; the tracker's complaint about that helps nobody.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["autosel_runtime.steps.preload"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
 
 
 def start(folder: Path, environment: Environment) -> ForkServerProcess:
-    """Start the attempt whose document lies in ``folder``."""
-    process = multiprocessing.get_context("forkserver").Process(
-        target=_child, args=(str(folder), dict(environment.variables), environment.threads)
-    )
-    process.start()
+    """Start the attempt whose document lies in ``folder``. OutputError when the folder cannot be written."""
+    try:
+        stream = (folder / "lock").open("w")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        process = multiprocessing.get_context("forkserver").Process(
+            target=_child,
+            args=(str(folder), _Lock(stream.fileno()), dict(environment.variables), environment.threads),
+        )
+        process.start()
     return process
 
 
-def _child(folder_name: str, variables: dict[str, str], threads: int) -> None:
+def _child(folder_name: str, lock: int, variables: dict[str, str], threads: int) -> None:
     folder = Path(folder_name)
     os.setsid()  # ctrl-c in the terminal reaches the run alone; it decides what happens to its steps
+    os.set_inheritable(
+        lock, False
+    )  # a program that the step starts must not keep the lock when the step is gone
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    os.write(lock, f"{os.getpid()}\n".encode())
     os.environ.update(variables)
     os.environ[RESULT_FILE_VARIABLE] = str(folder / "result.json")
     os.environ[PROGRESS_FILE_VARIABLE] = str(folder / "progress.json")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-    with (folder / "lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        started = time.time()
-        code = run_document(str(folder / "document.json"))
+    started = time.time()
+    code = run_document(str(folder / "document.json"))
+    try:
         result = folder / "result.json"
         outcome = read_json(result) if result.exists() else {"error": "the step left no result"}
         write_json(
             folder / "outcome.json",
             {**outcome, "exit_code": code, "started_at": started, "finished_at": time.time()},
         )
-        sys.stdout.flush()
-        sys.exit(code)
+    finally:
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(
+            code
+        )  # the result is safe: taking the interpreter and its libraries down would only cost time
 
 
 def holder(folder: Path) -> int | None:
-    """Return the process id of a running attempt, or None when none holds the lock."""
-    path = folder / "lock"
-    if not path.exists():
+    """Return the process id of a running attempt, 0 while it is being born, None when none holds the lock."""
+    try:
+        stream = (folder / "lock").open("r")
+    except FileNotFoundError:
         return None
-    with path.open("r") as stream:
+    with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A shared lock: two who look at once do not see each other.
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             text = stream.read().strip()
-            return int(text) if text else -1
+            return int(text) if text.isdecimal() else 0
     return None
 
 
-def terminate(pid: int, *, grace: float = 5.0) -> None:
-    """End an attempt's process group, first politely."""
-    deadline = time.monotonic() + grace
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(pid, signal_number)
-        except ProcessLookupError:
+def ask_to_end(pid: int) -> None:
+    """Send SIGTERM to an attempt's process group, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGTERM)
+
+
+def terminate(folder: Path) -> None:
+    """End the attempt in ``folder`` with all processes of its group, first politely; return when it is gone."""
+    born = time.monotonic() + BIRTH_SECONDS
+    while (pid := holder(folder)) == 0 and time.monotonic() < born:
+        time.sleep(0.01)
+    if not pid:
+        return
+    for number, grace in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, number)
+        end = time.monotonic() + grace
+        while holder(folder) is not None and time.monotonic() < end:
+            time.sleep(0.01)
+        if holder(folder) is None:
             return
-        while signal_number == signal.SIGTERM and time.monotonic() < deadline:
-            time.sleep(0.05)
-            try:
-                os.killpg(pid, 0)
-            except ProcessLookupError:
-                return

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 ACCELERATED_STEPS = frozenset({"score", "train", "evaluate"})
@@ -26,6 +27,12 @@ class Devices:
         chosen = min(self.ids, key=lambda device: loads[device])
         self._used[name] = chosen
         return {self.variable: chosen}
+
+    def take(self, name: str, variables: Mapping[str, str]) -> None:
+        """Record what a step that runs already was given."""
+        device = variables.get(self.variable, "")
+        if device in self.ids:
+            self._used[name] = device
 
     def release(self, name: str) -> None:
         """Give the step's device back."""

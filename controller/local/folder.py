@@ -4,7 +4,8 @@ lock                           held while a run uses the folder
 search.json                    the accepted search, its uid and its start
 status.json                    the state, rewritten when it changes
 trials/NAME.json               one file a trial, written before any of its steps
-steps/NAME/ATTEMPT/            document.json, log.txt, progress.json, result.json, outcome.json
+steps/NAME/ATTEMPT/            document.json, environment.json, lock, log.txt, progress.json, result.json, outcome.json;
+                               N.interrupted-1, N.stopped-1, N.failed-1: attempts that no longer count
 store/                         the object store, unless the search names another one
 report.html, report.json       the newest report
 """
@@ -12,7 +13,7 @@ report.html, report.json       the newest report
 import fcntl
 import os
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,23 @@ def exclusive(folder: Path) -> Generator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file whole or not at all. OutputError when that is impossible."""
+    write_bytes(path, orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. OutputError when that is impossible."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            stream.write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()  # half a file on a full disk only takes space
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 

@@ -1,6 +1,5 @@
 """Reports of a run folder: the finished one brought to its top level, or one of how things stand now."""
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from autosel_runtime.steps.document import StepDocument
 from autosel_runtime.steps.report import gather
 from autosel_runtime.store.publish import find
 from controller.local.devices import Devices
-from controller.local.folder import load_trials, read_json
+from controller.local.folder import load_trials, read_json, write_bytes
 from controller.local.steps import LocalSteps
 from controller.reconcile.finish import trial_row
 from controller.reconcile.model import Observed, StepResult
@@ -79,15 +78,13 @@ def report_of(folder: Path) -> Report:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Write report.html and report.json to the run folder."""
+    """Write report.html and report.json to the run folder. OutputError when that is impossible."""
     from autosel_runtime.report.model import report_json
     from autosel_runtime.report.page import report_page
 
     texts: Mapping[str, str] = {"report.html": report_page(report), "report.json": report_json(report)}
     for name, text in texts.items():
-        temporary = folder / f"{name}.tmp"
-        temporary.write_text(text)
-        shutil.move(temporary, folder / name)
+        write_bytes(folder / name, text.encode())
 
 
 def _progress(observed: Observed, finished: bool, stalled: bool, message: str) -> dict[str, Any]:

@@ -2,127 +2,201 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from autosel_runtime.api.load import load_search
+from pydantic import ValidationError
 
-from autosel_runtime.api.recipe_search import MUTABLE_FIELDS, RecipeSearch
-from autosel_runtime.errors import AutoselError, ConfigError
+from autosel_runtime.api.load import load_search
+from autosel_runtime.api.recipe_search import RecipeSearch, RecipeSearchSpec
+from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from controller.local import attempts
+from controller.local.changes import immutable_changes
 from controller.local.devices import visible_devices
 from controller.local.folder import exclusive, load_trials, read_json, save_trial, write_json
 from controller.local.steps import LocalSteps
-from controller.reconcile import Observed, Plan, reconcile
+from controller.local.stopping import StopRequest, stop_request
+from controller.reconcile import Observed, Plan, StepResult, reconcile
 from controller.reconcile.model import SearchState
 
-# How often running steps are looked at, and how often the plan is made anew though nothing changed.
-TICK_SECONDS = 0.1
+# How long the loop sleeps at most, and how often the plan is made anew though nothing changed. The end of a step and a
+# signal wake it at once.
+TICK_SECONDS = 0.5
 LOOK_SECONDS = 1.0
+FAILED = 70
 
 Listener = Callable[[Observed, Plan], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """How a run ended: the last state and the folder."""
+    """How a run ended: the last state, the folder, and the exit code: 0, or that of the step that stopped it."""
 
     state: SearchState
     folder: Path
+    exit_code: int
 
 
 def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str], None]) -> RunOutcome:
     """Run the search of ``document`` in ``folder`` to its end; a folder that holds it already goes on.
 
     The document is read again whenever it changes: suspend, budget, parallelism and the failure policy are obeyed at
-    once; a change of anything else is reported and ignored. Raises what a user can mend as AutoselError. On
-    KeyboardInterrupt the running steps are ended and the next run goes on from the last finished one.
+    once; a change of anything else is reported and ignored. Raises what a user can mend as AutoselError. SIGINT and
+    SIGTERM end the running steps and raise KeyboardInterrupt with the exit code; the next run goes on from the last
+    finished step.
     """
+    seen = _modified(document)
     search = load_search(document)
-    with exclusive(folder):
-        identity = _identity(folder, search, document.resolve().parent)
+    with exclusive(folder), stop_request() as stop:
+        base = document.resolve().parent
+        identity = _identity(folder, search, base)
         attempts.start_server()
-        steps = LocalSteps(
-            folder=folder, base=document.resolve().parent, uid=identity["uid"], devices=visible_devices()
-        )
-        for name in steps.adopt():
-            warn(f"trying {name} again, which failed in an earlier run")
-        try:
-            state = _loop(document, search, identity, folder, steps, listen, warn)
-        except BaseException:
-            for name, result in steps.results().items():
-                if result.state == "running":
-                    steps.stop(name)
-            raise
-        return RunOutcome(state=state, folder=folder)
-
-
-def _loop(
-    document: Path,
-    search: RecipeSearch,
-    identity: dict[str, Any],
-    folder: Path,
-    steps: LocalSteps,
-    listen: Listener,
-    warn: Callable[[str], None],
-) -> SearchState:
-    seen = document.stat().st_mtime_ns
-    last: SearchState | None = None
-    trials = load_trials(folder)
-    looked: tuple[object, ...] = ()
-    looked_at = 0.0
-    while True:
-        before, (search, seen) = search, _reread(document, search, seen, warn)
-        if search is not before:
-            _remember(folder, identity, search)
-        steps.stop_overdue(search.spec.failure_policy.step_deadline_seconds)
-        results = steps.results()
-        look: tuple[object, ...] = (seen, *((n, r.attempt, r.state) for n, r in sorted(results.items())))
-        if look == looked and time.monotonic() - looked_at < LOOK_SECONDS:
-            time.sleep(TICK_SECONDS)
-            continue
-        looked, looked_at = look, time.monotonic()
-        observed = Observed(
+        loop = _Loop(
+            document=document,
+            folder=folder,
+            identity=identity,
+            steps=LocalSteps(folder=folder, base=base, uid=identity["uid"], devices=visible_devices()),
             search=search,
-            uid=identity["uid"],
-            started_at=identity["started_at"],
-            trials=trials,
+            seen=seen,
+            listen=listen,
+            warn=warn,
+            stop=stop,
+        )
+        try:
+            loop.take_up()
+            state = loop.go()
+        except BaseException:
+            loop.steps.stop_all()
+            raise
+        return RunOutcome(state=state, folder=folder, exit_code=_exit_code(state, loop.steps.results()))
+
+
+@dataclass(kw_only=True)
+class _Loop:
+    """One run: what stays the same, the document as it was last accepted, and the trials."""
+
+    document: Path
+    folder: Path
+    identity: dict[str, Any]
+    steps: LocalSteps
+    search: RecipeSearch
+    seen: int
+    listen: Listener
+    warn: Callable[[str], None]
+    stop: StopRequest
+
+    def take_up(self) -> None:
+        """Find out what an earlier run left. Failures that ended it are tried again: that is why it was started."""
+        self.trials = load_trials(self.folder)
+        self.steps.adopt()
+        if reconcile(self._observed(self.steps.results()), time.time()).state.stalled:
+            for name in self.steps.forget_failures():
+                self.warn(f"{name} failed in an earlier run and is tried again")
+
+    def go(self) -> SearchState:
+        """Look, reconcile and act until there is nothing left to do; return the last state."""
+        looked: tuple[object, ...] = ()
+        looked_at = 0.0
+        written: SearchState | None = None
+        while True:
+            self.stop.check()
+            self._reread()
+            self.steps.stop_overdue(self.search.spec.failure_policy.step_deadline_seconds)
+            results = self.steps.results()
+            look = (self.seen, *((name, r.attempt, r.state) for name, r in sorted(results.items())))
+            if look == looked and time.monotonic() - looked_at < LOOK_SECONDS:
+                self.steps.wait(TICK_SECONDS, also=self.stop.descriptor)
+                continue
+            looked, looked_at = look, time.monotonic()
+            observed = self._observed(results)
+            plan = reconcile(observed, time.time())
+            self._act(plan)
+            if plan.state != written:
+                write_json(self.folder / "status.json", asdict(plan.state))
+                written = plan.state
+            self.listen(observed, plan)
+            if plan.create or plan.start or plan.stop:
+                looked = ()  # look at once at what the plan has changed
+                continue
+            idle = not any(result.state == "running" for result in results.values())
+            if plan.state.finished or (plan.state.stalled and idle and plan.requeue_after is None):
+                return plan.state
+            due = LOOK_SECONDS if plan.requeue_after is None else max(plan.requeue_after, 0.01)
+            self.steps.wait(min(TICK_SECONDS, due), also=self.stop.descriptor)
+
+    def _observed(self, results: Mapping[str, StepResult]) -> Observed:
+        return Observed(
+            search=self.search,
+            uid=self.identity["uid"],
+            started_at=self.identity["started_at"],
+            trials=self.trials,
             steps=results,
         )
-        plan = reconcile(observed, time.time())
+
+    def _act(self, plan: Plan) -> None:
         for trial in plan.create:
-            save_trial(folder, trial)
-        trials = (*trials, *plan.create)
+            save_trial(self.folder, trial)
+        self.trials = (*self.trials, *plan.create)
         for request in plan.start:
-            steps.start(request, search)
-        for name in plan.stop:
-            steps.stop(name)
-        if plan.state != last:
-            write_json(folder / "status.json", asdict(plan.state))
-            last = plan.state
-        listen(observed, plan)
-        acted = bool(plan.create or plan.start or plan.stop)
-        idle = not any(result.state == "running" for result in results.values())
-        if plan.state.finished or (plan.state.stalled and idle and not acted and plan.requeue_after is None):
-            return plan.state
-        if acted:
-            looked = ()
-        time.sleep(TICK_SECONDS)
+            self.stop.check()
+            self.steps.start(request, self.search)
+        self.steps.stop(plan.stop)
+
+    def _reread(self) -> None:
+        """Take over what was changed in the document, as far as a running search may change."""
+        modified = _modified(self.document, default=self.seen)
+        if modified == self.seen:
+            return
+        self.seen = modified
+        try:
+            new = load_search(self.document)
+        except AutoselError as error:
+            self.warn(f"{self.document} is not valid and was not taken over: {error}")
+            return
+        fixed = immutable_changes(self.search.spec, new.spec)
+        if fixed:
+            self.warn(
+                f"{fixed[0]} in {self.document}, which a running search cannot change; nothing was taken over from "
+                "the document"
+            )
+            return
+        self.search = new
+        _remember(self.folder, self.identity, new)
+
+
+def _modified(document: Path, *, default: int = 0) -> int:
+    try:
+        return document.stat().st_mtime_ns
+    except OSError:
+        return default
+
+
+def _exit_code(state: SearchState, results: Mapping[str, StepResult]) -> int:
+    if not state.stalled:
+        return 0
+    codes = [r.exit_code for r in results.values() if r.state == "failed" and r.reason == state.message]
+    return next((code for code in codes if code is not None and 64 <= code <= 78), FAILED)
 
 
 def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
     """Return the folder's search identity, made at its first run; refuse a folder that holds another search."""
     path = folder / "search.json"
-    spec = search.spec.model_dump(mode="json")
     if path.exists():
         identity = read_json(path)
-        changed = changed_fields(identity["spec"], spec)
+        try:
+            held = RecipeSearchSpec.model_validate(identity["spec"])
+        except ValidationError as error:
+            raise DataError(
+                f"{path} was written by another version of autosel ({error.errors()[0]['msg']}); give --out another "
+                "folder"
+            ) from error
+        changed = immutable_changes(held, search.spec)
         if changed:
             raise ConfigError(
-                f"{folder} holds another search: spec.{changed[0]} differs; give --out another folder, "
-                "or restore the document"
+                f"{folder} holds another search: {changed[0]} in the document; give --out another folder, or "
+                "restore the document"
             )
         _remember(folder, identity, search)
         return identity
@@ -131,7 +205,7 @@ def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
         "started_at": time.time(),
         "name": search.metadata.name,
         "base": str(base),
-        "spec": spec,
+        "spec": search.spec.model_dump(mode="json"),
     }
     write_json(path, identity)
     return identity
@@ -141,29 +215,3 @@ def _remember(folder: Path, identity: dict[str, Any], search: RecipeSearch) -> N
     """Keep the specification in force, for reports and for the next run."""
     identity["spec"] = search.spec.model_dump(mode="json")
     write_json(folder / "search.json", identity)
-
-
-def changed_fields(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return the immutable fields of the specification that differ."""
-    return sorted(name for name in {*old, *new} - MUTABLE_FIELDS if old.get(name) != new.get(name))
-
-
-def _reread(
-    document: Path, search: RecipeSearch, seen: int, warn: Callable[[str], None]
-) -> tuple[RecipeSearch, int]:
-    try:
-        changed = document.stat().st_mtime_ns
-    except FileNotFoundError:
-        return search, seen
-    if changed == seen:
-        return search, seen
-    try:
-        new = load_search(document)
-    except AutoselError as error:
-        warn(f"{document} is not valid and was not taken over: {error}")
-        return search, changed
-    fixed = changed_fields(search.spec.model_dump(mode="json"), new.spec.model_dump(mode="json"))
-    if fixed:
-        warn(f"spec.{fixed[0]} cannot be changed in a running search; the change of {document} was ignored")
-        return search, changed
-    return new, changed

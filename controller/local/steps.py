@@ -2,16 +2,24 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.errors import OutputError
 from controller.local import attempts
 from controller.local.devices import Devices
 from controller.local.folder import read_json, write_json
 from controller.reconcile.model import StepRequest, StepResult
+from controller.reconcile.retry import INVALID_INPUT
+
+# Steps whose "invalid input" is a verdict on their recipe; of any other step it is something that a person can mend.
+JUDGED_STEPS = ("materialize", "train", "evaluate")
+ADOPTED_LOOK_SECONDS = 0.1
 
 
 @dataclass(kw_only=True)
@@ -26,36 +34,43 @@ class LocalSteps:
     _processes: dict[str, ForkServerProcess] = field(default_factory=dict[str, ForkServerProcess])
     _newest: dict[str, int] = field(default_factory=dict[str, int])
 
-    def adopt(self) -> list[str]:
-        """Take over what an earlier run left: its outcomes, its running attempts; forget its interrupted ones.
-
-        Returns the names of the steps that failed and will be tried again because the run was started again.
-        """
-        retried: list[str] = []
+    def adopt(self) -> None:
+        """Take over what an earlier run left: its outcomes and its running attempts; forget interrupted ones."""
         for step in sorted((self.folder / "steps").glob("*")):
-            numbers = [int(path.name) for path in step.iterdir() if path.name.isdigit()]
-            for number in sorted(numbers, reverse=True):
+            for number in _attempts(step):
                 attempt = step / str(number)
-                outcome = attempt / "outcome.json"
-                if not outcome.exists():
-                    if attempts.holder(attempt) is None:
-                        _set_aside(attempt, "interrupted")
-                        continue
-                elif read_json(outcome)["exit_code"] not in (0, 65):
-                    _set_aside(attempt, "failed")
-                    retried += [step.name] if step.name not in retried else []
+                if not (attempt / "outcome.json").exists() and attempts.holder(attempt) is None:
+                    _set_aside(attempt, "interrupted")
                     continue
-                self._newest[step.name] = max(number, self._newest.get(step.name, 0))
-        return retried
+                self._newest[step.name] = number
+                if attempts.holder(attempt) is not None:
+                    self.devices.take(step.name, read_json(attempt / "environment.json"))
+
+    def forget_failures(self) -> list[str]:
+        """Forget the steps that failed, so that they are tried again; return their names.
+
+        A recipe that could not be made or trained from its data stays invalid: trying again would not help.
+        """
+        forgotten: list[str] = []
+        for name, result in sorted(self.results().items()):
+            judged = name.split(".")[-1].split("-")[0] in JUDGED_STEPS
+            if result.state != "failed" or (judged and result.exit_code == INVALID_INPUT):
+                continue
+            for number in _attempts(self.folder / "steps" / name):
+                _set_aside(self.folder / "steps" / name / str(number), "failed")
+            del self._newest[name]
+            self._finished.pop(name, None)
+            forgotten.append(name)
+        return forgotten
 
     def look(self) -> None:
         """Find the newest attempts without changing anything."""
         for step in sorted((self.folder / "steps").glob("*")):
             numbers = [
-                int(path.name)
-                for path in step.iterdir()
-                if path.name.isdigit()
-                and ((path / "outcome.json").exists() or attempts.holder(path) is not None)
+                number
+                for number in _attempts(step)
+                if (step / str(number) / "outcome.json").exists()
+                or attempts.holder(step / str(number)) is not None
             ]
             if numbers:
                 self._newest[step.name] = max(numbers)
@@ -65,39 +80,58 @@ class LocalSteps:
         return {name: self._result(name, attempt) for name, attempt in self._newest.items()}
 
     def start(self, request: StepRequest, search: RecipeSearch) -> None:
-        """Write the attempt's document and start its process."""
+        """Write the attempt's document and start its process. OutputError when the folder cannot be written."""
         folder = self.folder / "steps" / request.name / str(request.attempt)
+        variables = self.devices.assign(request.name, request.step)
+        write_json(folder / "environment.json", variables)
         write_json(folder / "document.json", self._document(request, search))
         resources = getattr(search.spec.steps, request.step)
-        variables = self.devices.assign(request.name, request.step)
         environment = attempts.Environment(variables=variables, threads=threads_of(resources.cpu))
         self._processes[request.name] = attempts.start(folder, environment)
         self._newest[request.name] = request.attempt
         self._finished.pop(request.name, None)
 
-    def stop(self, name: str) -> None:
-        """End a running attempt; it does not count as a failure."""
-        folder = self._attempt_folder(name)
-        process = self._processes.pop(name, None)
-        pid = attempts.holder(folder) or (process.pid if process and process.is_alive() else None)
-        if pid is not None and pid > 0:
-            attempts.terminate(pid)
-        if process is not None:
-            process.join(timeout=5)
-        if not (folder / "outcome.json").exists():
-            _set_aside(folder, "stopped")
-            del self._newest[name]
-        self.devices.release(name)
+    def wait(self, seconds: float, *, also: int) -> None:
+        """Sleep until a step ends, ``also`` (a descriptor) turns readable or ``seconds`` have passed."""
+        adopted = any(
+            name not in self._finished and name not in self._processes for name in self._newest
+        )  # of those no process tells us that they have ended
+        limit = min(seconds, ADOPTED_LOOK_SECONDS) if adopted else seconds
+        connection.wait([also, *(process.sentinel for process in self._processes.values())], limit)
+
+    def stop(self, names: Sequence[str]) -> None:
+        """End running attempts; that does not count as a failure."""
+        for name in names:
+            folder = self._attempt_folder(name)
+            self._end(name)
+            if not (folder / "outcome.json").exists():
+                _set_aside(folder, "stopped")
+                del self._newest[name]
+            self.devices.release(name)
+
+    def stop_all(self) -> None:
+        """End everything that runs."""
+        running = [name for name in self._newest if name not in self._finished]
+        for name in running:  # all at once, so that the patience for each does not add up
+            pid = attempts.holder(self._attempt_folder(name))
+            if pid:
+                attempts.ask_to_end(pid)
+        self.stop(running)
 
     def stop_overdue(self, seconds: float) -> None:
         """End attempts that run longer than the deadline; that is a failure of the step."""
         for name, result in self.results().items():
             if result.state == "running" and time.time() - result.started_at > seconds:
                 folder = self._attempt_folder(name)
-                pid = attempts.holder(folder)
-                if pid is not None and pid > 0:
-                    attempts.terminate(pid)
-                self._write_outcome(folder, 70, f"ran longer than the deadline of {seconds:.0f} s")
+                self._end(name)
+                if not (folder / "outcome.json").exists():
+                    self._write_outcome(folder, 70, f"ran longer than the deadline of {seconds:.0f} s")
+
+    def _end(self, name: str) -> None:
+        attempts.terminate(self._attempt_folder(name))
+        process = self._processes.pop(name, None)
+        if process is not None:
+            process.join(timeout=attempts.GRACE_SECONDS)
 
     def _document(self, request: StepRequest, search: RecipeSearch) -> dict[str, Any]:
         return {
@@ -122,18 +156,24 @@ class LocalSteps:
             return self._finished[name]
         folder = self._attempt_folder(name)
         process = self._processes.get(name)
+        if process is not None and process.exitcode is not None:
+            # 255: the server process is gone and cannot tell; the step itself may well go on.
+            if process.exitcode != 255 and attempts.holder(folder) is not None:
+                attempts.terminate(folder)  # the step has ended, but something that it started has not
+            del self._processes[name]
+        # An attempt that has left its outcome runs until its process is gone: only then its device is free.
+        if attempts.holder(folder) is not None:
+            progress = folder / "progress.json"
+            return StepResult(
+                attempt=attempt,
+                state="running",
+                started_at=(folder / "document.json").stat().st_mtime,
+                progress=read_json(progress) if progress.exists() else None,
+            )
         if not (folder / "outcome.json").exists():
-            alive = process.is_alive() if process is not None else attempts.holder(folder) is not None
-            if alive:
-                progress = folder / "progress.json"
-                return StepResult(
-                    attempt=attempt,
-                    state="running",
-                    started_at=(folder / "document.json").stat().st_mtime,
-                    progress=read_json(progress) if progress.exists() else None,
-                )
-            if not (folder / "outcome.json").exists():
-                self._write_outcome(folder, attempts.KILLED, _death(process))
+            if process is not None:
+                process.join(timeout=attempts.GRACE_SECONDS)  # for its exit code
+            self._write_outcome(folder, attempts.KILLED, _death(process))
         outcome = read_json(folder / "outcome.json")
         code = int(outcome["exit_code"])
         result = StepResult(
@@ -165,6 +205,11 @@ def threads_of(cpu: str) -> int:
     return max(1, math.ceil(cores))
 
 
+def _attempts(step: Path) -> list[int]:
+    """Return the numbers of a step's attempts that were not set aside, in order."""
+    return sorted(int(path.name) for path in step.iterdir() if path.name.isdecimal())
+
+
 def _death(process: ForkServerProcess | None) -> str:
     code = process.exitcode if process is not None else None
     if code is not None and code < 0:
@@ -175,6 +220,10 @@ def _death(process: ForkServerProcess | None) -> str:
 def _set_aside(folder: Path, why: str) -> None:
     for number in range(1, 1_000_000):
         target = folder.with_name(f"{folder.name}.{why}-{number}")
-        if not target.exists():
+        if target.exists():
+            continue
+        try:
             folder.rename(target)
-            return
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be renamed: {error.strerror}") from error
+        return

@@ -10,6 +10,10 @@ PERMANENT = frozenset({*range(64, 75), 76, 77, 78})
 # What a trial that cannot be made or trained from its data ends with; the recipe is at fault, not the system.
 INVALID_INPUT = 65
 
+# Ends that say nothing of the recipe: wrong usage, a missing input, service or permission, a full or damaged store, a
+# store that stays down. The next trial would end the same way, so the search stops until a person has mended it.
+ENVIRONMENT = frozenset({64, 66, 69, 72, 73, 74, 75, 77, 78})
+
 FIRST_BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 300.0
 

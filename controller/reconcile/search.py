@@ -157,6 +157,9 @@ def _run(
     now: float,
 ) -> _Draft:
     spec = observed.search.spec
+    blocked = next((view for view in [*views, *baselines] if view.blocked), None)
+    if blocked is not None:
+        return _Draft(outlook=Outlook(stage="searching", failed=blocked.message))
     used = usage(views, observed.steps)
     failures = too_many_failures(spec, used)
     create = list(_early_baselines(observed))

@@ -9,7 +9,7 @@ from autosel_runtime.api.resources import StepName
 from controller.reconcile import keys
 from controller.reconcile.model import StepRequest, StepResult, Trial, TrialPhase
 from controller.reconcile.names import step_name
-from controller.reconcile.retry import INVALID_INPUT, verdict, wait_seconds
+from controller.reconcile.retry import ENVIRONMENT, INVALID_INPUT, verdict, wait_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,8 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialView:
-    """A trial and how far it is. ``next`` is the step to start now; ``wait`` the seconds until a retry is due."""
+    """A trial and how far it is. ``next`` is the step to start now; ``wait`` the seconds until a retry is due.
+    ``blocked``: a step failed for a reason that is not the recipe's."""
 
     trial: Trial
     phase: TrialPhase
@@ -41,6 +42,7 @@ class TrialView:
     next: StepRequest | None = None
     wait: float | None = None
     message: str = ""
+    blocked: bool = False
 
     @property
     def terminal(self) -> bool:
@@ -224,4 +226,5 @@ def _unfinished(
         next=chain.next,
         wait=chain.wait,
         message=message,
+        blocked=chain.failed is not None and chain.failed.exit_code in ENVIRONMENT,
     )

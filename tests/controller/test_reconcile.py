@@ -128,11 +128,11 @@ def test_a_failed_trial_never_becomes_a_score() -> None:
 
 def test_failures_in_a_row_stop_the_search_with_the_reason() -> None:
     world = World(document=search(), answer=failing(
-        "train", 66, "model is gone", trials={f"t{i:05d}" for i in range(1, 20)}))
+        "train", 70, "model is broken", trials={f"t{i:05d}" for i in range(1, 20)}))
     state = world.run().state
     assert state.stalled
     assert "4 trials in a row failed" in state.message
-    assert "model is gone" in state.message
+    assert "model is broken" in state.message
 
 
 def test_a_prepare_step_that_fails_for_good_stalls_with_its_sentence() -> None:
