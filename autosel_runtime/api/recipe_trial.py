@@ -1,13 +1,12 @@
 """RecipeTrial: one recipe to train and score. The durable intent, written before any of its steps starts."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from autosel_runtime.api.common import API_VERSION, Digest, FreeObject, Model, Name, Seed
-from autosel_runtime.api.resources import StepName
+from autosel_runtime.api.common import API_VERSION, Digest, Model, Name, Seed
 from autosel_runtime.api.search import Recipe
-from autosel_runtime.api.status import NOW, Condition, ObjectName, Reason, Text, Time
+from autosel_runtime.api.status import NOW, Condition, ObjectName, StepRecord, Text
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -15,7 +14,6 @@ TrialRole = Literal["search", "untuned", "full_pool", "random_subset"]
 TrialState = Literal["Pending", "Running", "Succeeded", "Failed", "Invalid", "Reused"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Quantity = Annotated[float, Field(ge=-1e12, le=1e12)]
-Prefix = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class TrialMetadata(Model):
@@ -99,32 +97,6 @@ class RecipeTrialSpec(Model):
     )
 
 
-class TrialStep(Model):
-    """The newest attempt of one step."""
-
-    name: StepName = Field(description="Step.", examples=["train"])
-    attempt: int = Field(ge=1, le=10_000, description="Attempt, from 1.", examples=[1])
-    state: Literal["Waiting", "Running", "Succeeded", "Failed"] = Field(
-        description="Where the attempt stands.", examples=["Succeeded"]
-    )
-    exit_code: int | None = Field(default=None, ge=-255, le=255, description="Exit code.", examples=[0])
-    reason: Reason | None = Field(default=None, description="Why it failed or waits.", examples=["OOMKilled"])
-    message: Text = Field(default="", description="The same for people.", examples=["the node was preempted"])
-    started_at: Time | None = Field(default=None, description="When the attempt began.", examples=[NOW])
-    finished_at: Time | None = Field(default=None, description="When it ended.", examples=[NOW])
-    seconds: Annotated[float, Field(ge=0.0, le=1e9)] | None = Field(
-        default=None, description="How long it ran.", examples=[312.5]
-    )
-    result_prefix: Prefix | None = Field(
-        default=None, description="Store prefix of its result.", examples=["models/4f1c"]
-    )
-    summary: FreeObject = Field(
-        default_factory=dict[str, Any],
-        description="The step's own account, at most 4 KiB.",
-        examples=[{"samples": 45000}],
-    )
-
-
 class TaskScore(Model):
     """The score of one benchmark."""
 
@@ -150,8 +122,8 @@ class RecipeTrialStatus(Model):
         description="Ready, Reconciling, Stalled, Succeeded.",
         examples=[[{"type": "Succeeded", "status": "True", "lastTransitionTime": NOW, "reason": "Scored"}]],
     )
-    steps: Annotated[list[TrialStep], Field(max_length=8)] = Field(
-        default_factory=list[TrialStep],
+    steps: Annotated[list[StepRecord], Field(max_length=64)] = Field(
+        default_factory=list[StepRecord],
         description="Newest attempt of each step.",
         examples=[[{"name": "train", "attempt": 1, "state": "Running"}]],
     )

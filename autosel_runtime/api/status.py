@@ -1,10 +1,10 @@
 """The status of a search: a few numbers and conditions, of one size however long the search runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Digest, Model
+from autosel_runtime.api.common import Digest, FreeObject, Model, Name
 from autosel_runtime.api.search import Recipe
 
 Time = Annotated[
@@ -34,6 +34,33 @@ class Condition(Model):
     last_transition_time: Time = Field(description="When the status last changed.", examples=[NOW])
     reason: Reason = Field(description="Why, in one word for programs.", examples=["Searching"])
     message: Text = Field(default="", description="Why, for people.", examples=["trial t00003 is training"])
+
+
+class StepRecord(Model):
+    """The newest Job of one step and what came of it; what is recorded here outlives the Job."""
+
+    name: Name = Field(description="Step; with its owner for a step of the search.", examples=["train"])
+    attempt: int = Field(ge=1, le=10_000, description="Number of the Job, from 1.", examples=[1])
+    restarts: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Jobs up to this one that the infrastructure ended; they are no attempts of the step.",
+        examples=[0],
+    )
+    state: Literal["Waiting", "Running", "Succeeded", "Failed"] = Field(
+        description="Where the Job stands.", examples=["Succeeded"]
+    )
+    exit_code: int | None = Field(default=None, ge=-255, le=255, description="Exit code.", examples=[0])
+    reason: Reason | None = Field(default=None, description="Why it failed or waits.", examples=["OOMKilled"])
+    message: Text = Field(default="", description="The same for people.", examples=["the node was preempted"])
+    started_at: Time | None = Field(default=None, description="When the Job began.", examples=[NOW])
+    finished_at: Time | None = Field(default=None, description="When it ended.", examples=[NOW])
+    summary: FreeObject = Field(
+        default_factory=dict[str, Any],
+        description="The step's own account, at most 4 KiB.",
+        examples=[{"samples": 45000}],
+    )
 
 
 class SearchProgress(Model):
@@ -130,6 +157,11 @@ class RecipeSearchStatus(Model):
     )
     summary: ResultSummary | None = Field(
         default=None, description="Texts for the printer columns.", examples=[{"evaluations": "12/40"}]
+    )
+    steps: Annotated[list[StepRecord], Field(max_length=16)] = Field(
+        default_factory=list[StepRecord],
+        description="Steps of the search itself: prepare, score, and the newest suggestion, choice and report.",
+        examples=[[{"name": "setup.score", "attempt": 1, "state": "Running"}]],
     )
     start_time: Time | None = Field(default=None, description="When the search began.", examples=[NOW])
     completion_time: Time | None = Field(default=None, description="When it ended.", examples=[NOW])
