@@ -42,6 +42,7 @@ class Election:
     _renewed: float | None = None
     _version: str = ""
     _seen: tuple[str, float] = field(default=("", 0.0))
+    _attempts: dict[str, float] = field(default_factory=dict[str, float])
 
     def held(self) -> bool:
         """Whether this candidate holds the lease and may act now."""
@@ -69,6 +70,7 @@ class Election:
             sent = self.clock()
             try:
                 body = self._body(self._version)
+                self._attempts[body["spec"]["renewTime"]] = sent
                 async with asyncio.timeout(max(0.1, self.deadline - (sent - (self._renewed or 0.0)))):
                     stored = await self.api.patch(LEASES, self.namespace, self.name, body)
             except ConflictError:
@@ -137,14 +139,14 @@ class Election:
 
     async def _look_again(self) -> None:
         # Our own renewal may have taken effect though its answer was lost; then the lease is still ours.
-        sent = self.clock()
         try:
             lease = await self.api.get(LEASES, self.namespace, self.name)
         except ApiError:
             return
-        if (lease.get("spec") or {}).get("holderIdentity") != self.identity:
+        spec = lease.get("spec") or {}
+        if spec.get("holderIdentity") != self.identity:
             self._lose("another controller took it over")
-        self._remember(lease, min(sent, self._renewed or sent))
+        self._remember(lease, self._attempts.get(str(spec.get("renewTime")), self._renewed or 0.0))
 
     def _body(self, version: str | None, *, transitions: int | None = None) -> Object:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -160,6 +162,7 @@ class Election:
 
     def _remember(self, stored: Object, sent: float) -> None:
         self._renewed = sent
+        self._attempts.clear()
         self._version = str(stored["metadata"]["resourceVersion"])
 
     def _lose(self, why: str) -> None:
