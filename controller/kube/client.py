@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import aiohttp
@@ -62,8 +63,20 @@ class Api(Protocol):
         """Change an object and return it as stored."""
         ...
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """Delete an object, its children in the background; with ``uid`` only that very object."""
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
+        """Delete an object, its children in the background; only that very object, and only unchanged, if asked."""
+        ...
+
+    def now(self) -> float:
+        """Return the server's clock in seconds since the epoch, to the second."""
         ...
 
 
@@ -113,6 +126,7 @@ class Client:
         self._tls: ssl.SSLContext | bool = access.tls() if access.server.startswith("https:") else False
         self._may_write: Callable[[], bool] = lambda: True
         self._closed = False
+        self._date = (time.time(), time.monotonic())
 
     def guard_writes(self, allowed: Callable[[], bool]) -> None:
         """Refuse writes while ``allowed()`` is false: a controller that no longer leads must not act."""
@@ -150,12 +164,31 @@ class Client:
         """Change an object by a merge patch."""
         return await self._call("patch", kind, kind.path(namespace, name, subresource), body=body)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str | None = None) -> None:
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
         """Delete an object."""
         body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        if any(conditions.values()):
+            body["preconditions"] = {key: value for key, value in conditions.items() if value is not None}
         await self._call("delete", kind, kind.path(namespace, name), body=body)
+
+    def now(self) -> float:
+        """Return the server's clock, read from the newest answer."""
+        date, seen = self._date
+        return date + time.monotonic() - seen
+
+    def _read_clock(self, answer: aiohttp.ClientResponse) -> None:
+        parsed = parsedate_to_datetime(answer.headers["Date"]) if "Date" in answer.headers else None
+        if parsed is not None:
+            self._date = (parsed.timestamp(), time.monotonic())
 
     async def _call(
         self,
@@ -178,6 +211,7 @@ class Client:
                 body,
                 aiohttp.ClientTimeout(total=CALL_SECONDS, connect=CONNECT_SECONDS),
             ) as answer:
+                self._read_clock(answer)
                 return await read_answer(answer, f"{verb} {path}")
         except ApiError as error:
             outcome = error.name

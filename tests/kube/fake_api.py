@@ -13,7 +13,13 @@ from typing import Any, Literal
 
 from controller.kube.client import Listing, Object
 from controller.kube.errors import (
-    AlreadyExistsError, ApiError, ConflictError, InvalidObjectError, NotFoundError, ServerUnavailableError)
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    InvalidObjectError,
+    NotFoundError,
+    ServerUnavailableError,
+)
 from controller.kube.kinds import Kind
 
 WITH_STATUS = frozenset({"recipesearches", "recipetrials", "jobs", "pods"})
@@ -67,27 +73,44 @@ class FakeApi:
 
     def find(self, kind: Kind, namespace: str = "ml") -> list[Object]:
         """All objects of a kind, by name."""
-        return [item for (plural, space, _), item in sorted(self.objects.items())
-                if (plural, space) == (kind.plural, namespace)]
+        return [
+            item
+            for (plural, space, _), item in sorted(self.objects.items())
+            if (plural, space) == (kind.plural, namespace)
+        ]
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         return await self._do("get", kind, name, lambda: self._get(kind, namespace, name))
 
-    async def list(self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None) -> Listing:
+    async def list(
+        self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
+    ) -> Listing:
         return await self._do("list", kind, "", lambda: self._list(kind, namespace, labels or {}))
 
     async def create(self, kind: Kind, namespace: str, body: Object) -> Object:
-        return await self._do("create", kind, body["metadata"]["name"], lambda: self._create(kind, namespace, body))
+        return await self._do(
+            "create", kind, body["metadata"]["name"], lambda: self._create(kind, namespace, body)
+        )
 
     async def patch(
         self, kind: Kind, namespace: str, name: str, body: Object, subresource: str | None = None
     ) -> Object:
-        return await self._do("patch", kind, name, lambda: self._patch(kind, namespace, name, body, subresource))
+        return await self._do(
+            "patch", kind, name, lambda: self._patch(kind, namespace, name, body, subresource)
+        )
 
     async def delete(
-        self, kind: Kind, namespace: str, name: str, *, uid: str | None = None, resource_version: str | None = None
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
     ) -> None:
-        await self._do("delete", kind, name, lambda: self._delete(kind, namespace, name, uid, resource_version))
+        await self._do(
+            "delete", kind, name, lambda: self._delete(kind, namespace, name, uid, resource_version)
+        )
 
     async def _do(self, verb: str, kind: Kind, name: str, effect: Callable[[], Any]) -> Any:
         if self.interleaved:
@@ -117,8 +140,11 @@ class FakeApi:
             have = item["metadata"].get("labels") or {}
             return all(key in have and value in ("", have[key]) for key, value in labels.items())
 
-        items = [item for (plural, space, _), item in sorted(self.objects.items())
-                 if plural == kind.plural and namespace in (None, space) and selected(item)]
+        items = [
+            item
+            for (plural, space, _), item in sorted(self.objects.items())
+            if plural == kind.plural and namespace in (None, space) and selected(item)
+        ]
         return Listing(items=tuple(items), resource_version=str(self._counter))
 
     def _create(self, kind: Kind, namespace: str, body: Object) -> Object:
@@ -130,8 +156,12 @@ class FakeApi:
             item.pop("status", None)
         self._counter += 1
         item["metadata"] |= {
-            "namespace": namespace, "uid": f"uid-{self._counter:06d}", "resourceVersion": str(self._counter),
-            "creationTimestamp": timestamp(self.clock), "generation": 1}
+            "namespace": namespace,
+            "uid": f"uid-{self._counter:06d}",
+            "resourceVersion": str(self._counter),
+            "creationTimestamp": timestamp(self.clock),
+            "generation": 1,
+        }
         self.objects[kind.plural, namespace, name] = item
         self.created.append(copy.deepcopy(item))
         return item
@@ -151,8 +181,13 @@ class FakeApi:
                     changed[key] = copy.deepcopy(old[key])
         if kind.plural in FIXED_SPEC and changed["spec"] != old["spec"]:
             raise InvalidObjectError("the spec of a RecipeTrial is fixed", status=422)
-        changed["metadata"] = {**changed["metadata"], **{
-            key: old["metadata"][key] for key in ("resourceVersion", "uid", "creationTimestamp", "generation")}}
+        changed["metadata"] = {
+            **changed["metadata"],
+            **{
+                key: old["metadata"][key]
+                for key in ("resourceVersion", "uid", "creationTimestamp", "generation")
+            },
+        }
         if changed == old:
             return old
         self._counter += 1
@@ -176,9 +211,12 @@ class FakeApi:
         gone = True
         while gone:
             uids = {item["metadata"]["uid"] for item in self.objects.values()}
-            gone = [reference for reference, item in self.objects.items()
-                    if (owners := item["metadata"].get("ownerReferences"))
-                    and not any(owner["uid"] in uids for owner in owners)]
+            gone = [
+                reference
+                for reference, item in self.objects.items()
+                if (owners := item["metadata"].get("ownerReferences"))
+                and not any(owner["uid"] in uids for owner in owners)
+            ]
             for reference in gone:
                 del self.objects[reference]
 
@@ -204,7 +242,8 @@ def timestamp(seconds: float) -> str:
 def _job_is_due(item: Object, now: float) -> bool:
     spec, status = item.get("spec") or {}, item.get("status") or {}
     finished = status.get("completionTime") or next(
-        (c["lastTransitionTime"] for c in status.get("conditions") or () if c["type"] == "Failed"), None)
+        (c["lastTransitionTime"] for c in status.get("conditions") or () if c["type"] == "Failed"), None
+    )
     ttl = spec.get("ttlSecondsAfterFinished") if item.get("kind") == "Job" else None
     if ttl is None or finished is None:
         return False

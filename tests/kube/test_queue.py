@@ -1,6 +1,7 @@
 """The work queue: one worker a key, nothing lost, failures ever later, a clean end."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 
@@ -12,7 +13,11 @@ from controller.kube.queue import LONGEST_BACKOFF_SECONDS, WorkQueue, backoff_se
 
 
 @settings(max_examples=40, deadline=None)
-@given(keys=st.lists(st.integers(0, 4), min_size=1, max_size=40), workers=st.integers(1, 4), seed=st.integers(0, 999))
+@given(
+    keys=st.lists(st.integers(0, 4), min_size=1, max_size=40),
+    workers=st.integers(1, 4),
+    seed=st.integers(0, 999),
+)
 def test_each_key_is_handled_after_its_last_event_and_never_twice_at_once(
     keys: list[int], workers: int, seed: int
 ) -> None:
@@ -104,14 +109,14 @@ def test_failures_back_off_per_key_and_events_do_not_shorten_the_pause() -> None
         assert errors == ["a"] * 4
 
     asyncio.run(scenario())
-    pauses = [later - earlier for earlier, later in zip(times[:5], times[1:5], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times[:5])]
     assert pauses == sorted(pauses)
     assert pauses[0] >= 1.0
     assert pauses[-1] >= 8.0
     assert len(others) > 30
 
 
-class Busy(Exception):
+class BusyError(Exception):
     retry_after = 7.0
 
 
@@ -125,7 +130,7 @@ def test_requeue_after_and_retry_after_are_kept() -> None:
         if len(times) == 1:
             return 3.0
         if len(times) == 2:
-            raise Busy
+            raise BusyError
         return None
 
     async def scenario() -> None:
