@@ -1,0 +1,97 @@
+{{/* Short name of the chart's objects. */}}
+{{- define "autosel.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* Full name: the release, and the chart's name unless the release carries it already. */}}
+{{- define "autosel.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "autosel.name" . -}}
+{{- (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Labels that select; they never change over versions. */}}
+{{- define "autosel.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "autosel.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{/* Labels of every object. */}}
+{{- define "autosel.labels" -}}
+{{- $common := dict
+  "app.kubernetes.io/name" (include "autosel.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "app.kubernetes.io/part-of" "autosel"
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{- toYaml (merge $common .Values.commonLabels) -}}
+{{- end }}
+
+{{/* Image reference of (dict "image" IMAGE "root" $): by digest when one is given, else by tag. */}}
+{{- define "autosel.image" -}}
+{{- $tag := .image.tag | default .root.Chart.AppVersion -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository $tag -}}
+{{- end -}}
+{{- end }}
+
+{{- define "autosel.serviceAccountName" -}}
+{{- .Values.serviceAccount.create | ternary (.Values.serviceAccount.name | default (include "autosel.fullname" .)) (.Values.serviceAccount.name | default "default") -}}
+{{- end }}
+
+{{/* Namespaces that the controller works in, as a JSON list; empty when it works in all. */}}
+{{- define "autosel.watchNamespaces" -}}
+{{- if eq .Values.rbac.scope "Namespaced" -}}
+{{- .Values.rbac.watchNamespaces | default (list .Release.Namespace) | uniq | toJson -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end }}
+
+{{/* What the controller may do in a namespace whose searches it runs. It reads no Secret. */}}
+{{- define "autosel.rules" -}}
+- apiGroups: [autosel.dev]
+  resources: [recipesearches]
+  verbs: [get, list, watch]
+- apiGroups: [autosel.dev]
+  resources: [recipetrials]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [autosel.dev]
+  resources: [recipesearches/status, recipetrials/status]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [configmaps]  # the documents of steps
+  verbs: [get, list, create, delete]
+- apiGroups: [""]
+  resources: [services]  # names of the pods of a train step over several nodes
+  verbs: [get, create, delete]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{/* The labels of Prometheus rules, monitors and dashboards of (dict "labels" LABELS "root" $). */}}
+{{- define "autosel.labelsWith" -}}
+{{- include "autosel.labels" .root }}
+{{- with .labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Arguments of the controller. */}}
+{{- define "autosel.arguments" -}}
+- --lease={{ include "autosel.fullname" . }}
+{{- end }}
