@@ -1,0 +1,154 @@
+"""Recorded outcomes: the newest Job of every step in the status of its owner, a trial or the search.
+
+Jobs come and go; what was recorded stays, and is all that reconcile needs. A record is written before its Job may be
+deleted. The search keeps only the records that can still matter, so its status has one size.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from controller.kube.outcomes import Outcome, lost
+from controller.kube.podstate import epoch
+from controller.reconcile.model import StepResult, StepState, Trial
+from controller.reconcile.names import step_name, suggest_name
+
+Record = Mapping[str, Any]
+
+MAX_MESSAGE = 1024
+MAX_WORD = 128
+FIRST_RESTART_SECONDS = 2.0
+LONGEST_RESTART_SECONDS = 300.0
+SEARCH_STEPS_FOR_GOOD = ("setup.prepare", "setup.score")
+
+
+def split_step(name: str, trials: frozenset[str]) -> tuple[str | None, str]:
+    """Return the owner of a step and the name of its record there.
+
+    ``t00001.train`` is ``train`` of trial ``t00001``; ``setup.score``, whose owner is no trial, is itself of the search
+    (owner None).
+    """
+    owner, _, suffix = name.partition(".")
+    return (owner, suffix) if owner in trials else (None, name)
+
+
+def merge_records(previous: Sequence[Record], live: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+    """Return the records of one owner from those in its status and the Jobs that exist now, by record name.
+
+    What is recorded as ended stays as it is. A Job that was recorded as alive and is not there any more was lost: that
+    is a failure of the infrastructure. So ``live`` must be a fresh list, never a cache that may lag behind.
+    """
+    records: dict[str, dict[str, Any]] = {str(record["name"]): dict(record) for record in previous}
+    for name, record in records.items():
+        if record["state"] in ("Waiting", "Running") and _number(live.get(name)) < record["attempt"]:
+            gone = lost(
+                number=record["attempt"],
+                restarts=record.get("restarts", 0),
+                started_at=epoch(record.get("startedAt")) or 0.0,
+            )
+            records[name] = record_of(name, gone)
+    for name, outcome in live.items():
+        old = records.get(name)
+        ended = old is not None and old["state"] in ("Succeeded", "Failed")
+        if old is None or outcome.number > old["attempt"] or (outcome.number == old["attempt"] and not ended):
+            records[name] = record_of(name, outcome)
+    return [records[name] for name in sorted(records, key=_order(records))]
+
+
+def record_of(name: str, outcome: Outcome) -> dict[str, Any]:
+    """Return the record of a step's newest Job."""
+    result = outcome.result
+    state = {"succeeded": "Succeeded", "failed": "Failed"}.get(result.state, "Running")
+    record: dict[str, Any] = {
+        "name": name,
+        "attempt": outcome.number,
+        "restarts": outcome.restarts,
+        "state": "Waiting" if outcome.waiting else state,
+        "message": result.reason[:MAX_MESSAGE],
+        "startedAt": timestamp(result.started_at),
+    }
+    if result.state != "succeeded" and outcome.word != "Running":
+        record["reason"] = reason_word(outcome.word)
+    if result.exit_code is not None:
+        record["exitCode"] = result.exit_code
+    if result.finished_at is not None:
+        record["finishedAt"] = timestamp(result.finished_at)
+    if result.summary:
+        record["summary"] = dict(result.summary)
+    return record
+
+
+def results_of(records: Sequence[Record], owner: str | None) -> dict[str, StepResult]:
+    """Return what reconcile sees of an owner's records, by step name."""
+    return {
+        str(record["name"]) if owner is None else step_name(owner, record["name"]): _result(record)
+        for record in records
+    }
+
+
+def restarts_of(records: Sequence[Record], name: str) -> int:
+    """Return how many Jobs of a step do not count as attempts; its next Job's number is attempt + restarts."""
+    return next((int(record.get("restarts", 0)) for record in records if record["name"] == name), 0)
+
+
+def pruned(records: Sequence[Record], trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Return the records that a search still needs: prepare, score, and the newest suggestion, choice and report.
+
+    A suggestion is needed until its trial exists, which carries the proposal from then on. An older choice or report
+    belongs to a smaller budget; asked for again, its step finds its marker in the store.
+    """
+    answered = {suggest_name(trial.ordinal) for trial in trials if trial.ordinal is not None}
+    kept: dict[str, Record] = {}
+    for record in records:
+        name = str(record["name"])
+        owner = name.split(".")[0]
+        kind = owner.split("-")[0]
+        if name in SEARCH_STEPS_FOR_GOOD:
+            kept[name] = record
+        elif owner not in answered:
+            old = kept.get(kind)
+            kept[kind] = record if old is None else max(old, record, key=_age)
+    return [dict(record) for record in kept.values()]
+
+
+def timestamp(seconds: float) -> str:
+    """Return a Kubernetes time, of whole seconds."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def reason_word(text: str) -> str:
+    """Return a reason as conditions and records demand it: a word of letters, digits and a few marks."""
+    word = "".join(mark if mark.isascii() and (mark.isalnum() or mark in "_,:") else "_" for mark in text)
+    word = word.lstrip("_,:0123456789").rstrip("_,:")[:MAX_WORD].rstrip("_,:")
+    return word or "Unknown"
+
+
+def _result(record: Record) -> StepResult:
+    ended: dict[str, StepState] = {"Succeeded": "succeeded", "Failed": "failed"}
+    state = ended.get(str(record["state"]), "running")
+    number, restarts = int(record["attempt"]), int(record.get("restarts", 0))
+    finished = epoch(record.get("finishedAt"))
+    if state == "failed" and restarts and finished is not None:
+        # Reconcile's pause grows with attempts, and a restart is none: without this a broken node is hammered.
+        finished += min(LONGEST_RESTART_SECONDS, FIRST_RESTART_SECONDS * 2.0 ** (restarts - 1))
+    return StepResult(
+        attempt=number - restarts,
+        state=state,
+        exit_code=record.get("exitCode"),
+        reason=str(record.get("message", "")),
+        summary=record.get("summary") or {},
+        started_at=epoch(record.get("startedAt")) or 0.0,
+        finished_at=finished,
+    )
+
+
+def _number(outcome: Outcome | None) -> int:
+    return outcome.number if outcome is not None else 0
+
+
+def _order(records: Mapping[str, Record]) -> Any:
+    return lambda name: (records[name].get("startedAt") or "", name)
+
+
+def _age(record: Record) -> tuple[str, str]:
+    return str(record.get("startedAt") or ""), str(record["name"])
