@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart test lint bench lock clean
+.PHONY: quickstart test lint bench generate lock clean
 
 quickstart: .venv/installed  ## a real search on this machine, in minutes; report under runs/quickstart
 	$(BIN)/autosel run examples/quickstart/search.yaml --out runs/quickstart
@@ -27,6 +27,11 @@ bench: .venv/installed  ## the benchmarks that need no accelerator
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	touch $@
+
+generate: .venv/installed  ## definitions, the chart's copies of them, the chart's table of values
+	$(BIN)/python -m autosel_runtime.api.crd crds
+	cp crds/*.yaml charts/autosel/files/crds/
+	$(BIN)/python charts/readme.py
 
 lock: .venv/installed  ## write the versions of this environment into the lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > requirements.lock

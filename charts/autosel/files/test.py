@@ -23,7 +23,9 @@ def post(search: dict) -> tuple[int, str]:
         },
     )
     try:
-        with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=ACCOUNT / "ca.crt")) as answer:
+        with urllib.request.urlopen(
+            request, context=ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
+        ) as answer:
             return answer.status, ""
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")

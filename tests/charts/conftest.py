@@ -1,0 +1,87 @@
+"""Helm and a control plane for the tests of the chart.
+
+``helm`` comes from AUTOSEL_TEST_HELM or the path. The API server comes from AUTOSEL_TEST_CONTROL_PLANE, a script that
+starts one in a new folder and writes ``kubeconfig`` and ``pids`` there, and ``kubectl`` from AUTOSEL_TEST_KUBECTL or the
+path. Without them the tests are skipped, and say so.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "autosel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program and the arguments that every call of it gets."""
+
+    command: tuple[str, ...]
+
+    def __call__(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*self.command, *arguments], input=text, capture_output=True, text=True, timeout=120
+        )
+
+    def ok(self, *arguments: str, text: str | None = None) -> str:
+        """Return what the call prints; it has to succeed."""
+        done = self(*arguments, text=text)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        return done.stdout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A control plane and the programs that talk to it as its administrator."""
+
+    kubectl: Program
+    helm: Program
+
+    def objects(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the objects that ``kubectl get`` finds."""
+        return yaml.safe_load(self.kubectl.ok("get", *arguments, "-o", "yaml"))["items"]
+
+
+@pytest.fixture(scope="session")
+def helm() -> Program:
+    program = os.environ.get("AUTOSEL_TEST_HELM") or shutil.which("helm")
+    if program is None:
+        pytest.skip("no helm: set AUTOSEL_TEST_HELM")
+    return Program(command=(program,))
+
+
+@pytest.fixture(scope="session")
+def cluster(helm: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    script = os.environ.get("AUTOSEL_TEST_CONTROL_PLANE")
+    if script is None:
+        pytest.skip("no API server: set AUTOSEL_TEST_CONTROL_PLANE to a script that starts one")
+    kubectl = os.environ.get("AUTOSEL_TEST_KUBECTL") or shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no kubectl: set AUTOSEL_TEST_KUBECTL")
+    folder = tmp_path_factory.mktemp("plane") / "cluster"
+    subprocess.run(
+        ["bash", script, str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    config = f"--kubeconfig={folder / 'kubeconfig'}"
+    try:
+        yield Cluster(
+            kubectl=Program(command=(kubectl, config)), helm=Program(command=(*helm.command, config))
+        )
+    finally:
+        for line in (folder / "pids").read_text().split():
+            os.kill(int(line), signal.SIGKILL)  # its data is thrown away; asked nicely it would wait for etcd
+
+
+def render(helm: Program, *arguments: str) -> list[dict[str, Any]]:
+    """Return the objects of the rendered chart."""
+    text = helm.ok("template", "trial", str(CHART), "--namespace", "ml-system", *arguments)
+    return [item for item in yaml.safe_load_all(text) if item]
