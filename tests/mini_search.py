@@ -33,6 +33,7 @@ spec:
       - {name: fact, definition: tasks/short_answer.yaml, uri: eval/fact.jsonl}
     outOfDomain:
       - {name: sum, definition: tasks/short_answer.yaml, uri: eval/sum.jsonl}
+    transferModels: [../smollm2/model]
     maxNewTokens: 2
   budget: {evaluations: 2}
   parallelism: 2
@@ -51,9 +52,15 @@ def write_example(root: Path) -> Path:
     pairs = [_pair(draw) for _ in range(60)]
     _write(folder / "pool" / "forum.jsonl", [_openai(*pair) for pair in pairs[:20]])
     _write(folder / "pool" / "crowd.jsonl", [_sharegpt(*pair) for pair in pairs[20:40]])
-    _write(folder / "pool" / "expert.jsonl", [{"instruction": q, "input": "", "output": a} for q, a in pairs[40:]])
+    _write(
+        folder / "pool" / "expert.jsonl",
+        [{"instruction": q, "input": "", "output": a} for q, a in pairs[40:]],
+    )
     for name, count in (("targets/fact", 6), ("eval/fact", 12), ("eval/sum", 8)):
-        _write(folder / f"{name}.jsonl", [dict(zip(("question", "answer"), _pair(draw))) for _ in range(count)])
+        _write(
+            folder / f"{name}.jsonl",
+            [dict(zip(("question", "answer"), _pair(draw), strict=True)) for _ in range(count)],
+        )
     build_model(folder / "model")
     build_model(root / "examples" / "smollm2" / "model", seed=1)
     (folder / "search.yaml").write_text(SEARCH)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from autosel_runtime.cli.output import Json, command, emit_json, example, say
-from autosel_runtime.errors import InvalidDocumentError
+from autosel_runtime.errors import InvalidDocumentError, NoInputError
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +28,10 @@ def validate(
     """
     from autosel_runtime.api.load import check_documents
 
+    missing = next((path for path in files if not path.is_file()), None)
+    if missing is not None:
+        what = "is a folder, not a file" if missing.is_dir() else "does not exist"
+        raise NoInputError(f"{missing} {what}")
     problems = check_documents(files)
     if problems:
         raise InvalidDocumentError(problems)

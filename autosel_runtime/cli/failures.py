@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from autosel_runtime.errors import AutoselError, InvalidDocumentError, Problem
 
+INTERNAL = 70
+
 _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EEXIST, errno.ENOTEMPTY})
 _CANNOT_READ = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
@@ -21,11 +23,11 @@ class Failure:
     problems: tuple[Problem, ...] = ()
 
 
-def failure_of(error: Exception) -> Failure | None:
-    """Return what to say of an error; None when it is none that a user can cause."""
+def failure_of(error: Exception) -> Failure:
+    """Return what to say of an error; what no user can cause is an internal error with code 70."""
     if isinstance(error, InvalidDocumentError):
         count = len(error.problems)
-        message = f"{count} problem{'s' if count != 1 else ''} found"
+        message = str(error) if count == 1 else f"{count} problems found"
         return Failure(message=message, exit_code=error.exit_code, problems=error.problems)
     if isinstance(error, AutoselError):
         return Failure(message=str(error), exit_code=error.exit_code)
@@ -33,7 +35,7 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(
             message=f"{error.filename}: {error.strerror or error}", exit_code=_system_code(error.errno)
         )
-    return None
+    return Failure(message=f"internal error: {type(error).__name__}: {error}", exit_code=INTERNAL)
 
 
 def _system_code(number: int | None) -> int:

@@ -44,18 +44,25 @@ def transfer(
     """
     from controller.local.finals import open_finals, own_scores, transfer_scores
 
-    folders = list(dict.fromkeys(model_folder(path).resolve() for path in models))
+    folders = {model_folder(path).resolve(): str(path) for path in models}
     finals = open_finals(run, warn=note)
     own = own_scores(finals)
     found = [
         *((own,) if own is not None else ()),
-        *(transfer_scores(finals, folder, tell=note) for folder in folders),
+        *(transfer_scores(finals, folder, label=label, tell=note) for folder, label in folders.items()),
     ]
     if json_output:
-        rows = [_row("model", one) for one in found]
+        rows = [{**_row(one), "searched": one is own} for one in found]
         emit_json({"run": str(run), "trial": finals.chosen.trial.name, "half": "report", "models": rows})
         return
-    rows = [(one.label, {half.role: half.overall for half in one.halves}, one.difference()) for one in found]
+    rows = [
+        (
+            one.label + (" (searched)" if one is own else ""),
+            {half.role: half.overall for half in one.halves},
+            one.difference(),
+        )
+        for one in found
+    ]
     show(_table(f"Report half, points; subset of trial {finals.chosen.trial.name}", "model", rows))
 
 
@@ -78,7 +85,7 @@ def ood(
     finals = open_finals(run, warn=note)
     found = out_of_domain_scores(finals, None if tasks is None else read_tasks(tasks), tell=note)
     if json_output:
-        emit_json({"run": str(run), "trial": finals.chosen.trial.name, **_row("model", found)})
+        emit_json({"run": str(run), "trial": finals.chosen.trial.name, **_row(found)})
         return
     rows = [("overall", {half.role: half.overall for half in found.halves}, found.difference())]
     rows += [
@@ -88,9 +95,9 @@ def ood(
     show(_table(f"Out of domain, points; trial {finals.chosen.trial.name}", "task", rows))
 
 
-def _row(name: str, scores: "Scores") -> dict[str, Any]:
+def _row(scores: "Scores") -> dict[str, Any]:
     return {
-        name: scores.label,
+        "model": scores.label,
         "scores": [half.model_dump(mode="json") for half in scores.halves],
         "gains": [gain.model_dump(mode="json") for gain in scores.gains],
     }

@@ -103,7 +103,9 @@ def first_finding(error: Any) -> str:
     """Return the first finding of a pydantic ValidationError as ``field: sentence``."""
     first = error.errors()[0]
     message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{'.'.join(map(str, first['loc'])) or 'document'}: {message[:1].lower()}{message[1:]}"
+    found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+    place = ".".join(map(str, first["loc"]))
+    return f"{place + ': ' if place else ''}{message[:1].lower()}{message[1:]}{found}"
 
 
 def _one_document(path: Path, *, key: str) -> "Document":

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from autosel_runtime.cli.inputs import model_folder, starting_model
-from autosel_runtime.cli.output import Json, command, emit_json, example, say
+from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
 from autosel_runtime.errors import DataError, UsageError
 
 
@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 def train(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")],
     samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="train.jsonl of a subset.")],
-    search: Annotated[Path, typer.Option(metavar="SEARCH.yaml", help="RecipeSearch whose training settings are used.")],
+    search: Annotated[
+        Path, typer.Option(metavar="SEARCH.yaml", help="RecipeSearch whose training settings are used.")
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
     json_output: Json = False,
 ) -> None:
@@ -66,9 +68,14 @@ def evaluate(
         list[Path],
         typer.Argument(metavar="CHECKPOINT", help="Model folders, or adapters of the search's model."),
     ],
-    search: Annotated[Path, typer.Option(metavar="SEARCH.yaml", help="RecipeSearch whose tasks and settings are used.")],
+    search: Annotated[
+        Path, typer.Option(metavar="SEARCH.yaml", help="RecipeSearch whose tasks and settings are used.")
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; one folder a checkpoint.")],
-    half: Annotated[Literal["search", "report", "all"], typer.Option(metavar="HALF", help="Which items: search, report or all.")] = "search",
+    half: Annotated[
+        Literal["search", "report", "all"],
+        typer.Option(metavar="HALF", help="Which items: search, report or all."),
+    ] = "search",
     out_of_domain: Annotated[
         bool, typer.Option("--out-of-domain", help="The out-of-domain tasks instead of the objective.")
     ] = False,
@@ -92,6 +99,8 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     width = max(len(str(path)) for path in checkpoints)
     for name, path in zip(_folder_names(checkpoints), checkpoints, strict=True):
+        if len(checkpoints) > 1:
+            note(f"scoring {path}")
         adapter = path if (path / ADAPTER_FILE).exists() else None
         scores = score_model(
             model=starting_model(spec, base) if adapter else path,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, ParamSpec
@@ -9,7 +10,8 @@ from typing import Annotated, Any, ParamSpec
 import orjson
 import typer
 
-from autosel_runtime.cli.failures import Failure, failure_of
+from autosel_runtime.cli.failures import INTERNAL, Failure, failure_of
+from autosel_runtime.errors import AutoselError
 
 P = ParamSpec("P")
 
@@ -68,8 +70,9 @@ def tell(failure: Failure, *, as_json: bool) -> None:
             }
         )
         return
-    for problem in failure.problems:
-        note(str(problem))
+    if len(failure.problems) > 1:  # a single one is the message
+        for problem in failure.problems:
+            note(str(problem))
     note(f"error: {failure.message}")
 
 
@@ -88,8 +91,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(stop.args[0] if stop.args else INTERRUPTED) from None
         except Exception as error:
             failure = failure_of(error)
-            if failure is None:
-                raise
+            if failure.exit_code == INTERNAL and not isinstance(error, AutoselError):
+                traceback.print_exc()  # a fault of autosel's own; the trace is for whoever mends it
             tell(failure, as_json=bool(kwargs.get("json_output")))
             raise typer.Exit(failure.exit_code) from None
 

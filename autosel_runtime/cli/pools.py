@@ -52,7 +52,8 @@ def build(
         ),
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option(metavar="SEARCH.yaml", help="Take spec.pool of this document instead of PATHs.")
+        Path | None,
+        typer.Option(metavar="SEARCH.yaml", help="Take spec.pool of this document instead of PATHs."),
     ] = None,
     record_format: Annotated[
         Given,
@@ -64,7 +65,8 @@ def build(
         ),
     ] = "auto",
     max_reject_fraction: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Stop above this share of rejected records; 0.5 by default.")
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop above this share of rejected records; 0.5 by default."),
     ] = None,
     json_output: Json = False,
 ) -> None:
@@ -93,10 +95,13 @@ def build(
 @command
 def propose_map(
     source: Annotated[str, typer.Argument(metavar="[NAME=]PATH", help="File, folder or glob.")],
-    llm_url: Annotated[str, typer.Option(metavar="URL", help="Base address of an OpenAI-compatible endpoint.")],
+    llm_url: Annotated[
+        str, typer.Option(metavar="URL", help="Base address of an OpenAI-compatible endpoint.")
+    ],
     llm_model: Annotated[str, typer.Option(metavar="NAME", help="Model name at that endpoint.")],
     api_key_env: Annotated[
-        str | None, typer.Option(metavar="VAR", help="Environment variable with the key; none for an open endpoint.")
+        str | None,
+        typer.Option(metavar="VAR", help="Environment variable with the key; none for an open endpoint."),
     ] = None,
     timeout: Annotated[int, typer.Option(metavar="SECONDS", help="Longest wait for one answer.")] = 60,
     json_output: Json = False,
@@ -164,7 +169,9 @@ def _pool_of(path: Path) -> "PoolSpec":
 
 
 def _tell(manifest: "PoolManifest", out: Path) -> None:
-    say(f"{manifest.rows:,} samples, {manifest.words:,} words in {out}")
+    from autosel_runtime.report.formats import plural
+
+    say(f"{plural(manifest.rows, 'sample')}, {plural(manifest.words, 'word')} in {out}")
     width = max(len(source.name) for source in manifest.sources)
     for source in manifest.sources:
         parts = [f"{source.rows:,} kept"]

@@ -53,8 +53,12 @@ def explain(
     run: Run,
     a: Annotated[str, typer.Argument(metavar="A", help="Trial or baseline, by name or number.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Trial or baseline, by name or number.")],
-    style: Annotated[Literal["text", "markdown"], typer.Option("--format", metavar="STYLE", help="text or markdown.")] = "text",
-    examples: Annotated[int, typer.Option(min=0, max=1000, metavar="COUNT", help="Example samples to show.")] = 20,
+    style: Annotated[
+        Literal["text", "markdown"], typer.Option("--format", metavar="STYLE", help="text or markdown.")
+    ] = "text",
+    examples: Annotated[
+        int, typer.Option(min=0, max=1000, metavar="COUNT", help="Example samples to show.")
+    ] = 20,
     json_output: Json = False,
 ) -> None:
     """Compare the subsets of two trials.
@@ -70,13 +74,16 @@ def explain(
     if json_output:
         emit_json(found.model_dump(mode="json"))
     else:
-        say(explanation_markdown(found) if style == "markdown" else explanation_text(found))
+        text = explanation_markdown(found) if style == "markdown" else explanation_text(found)
+        say(text.rstrip("\n"))
 
 
 @command
 def lock(
     run: Run,
-    trial: Annotated[str | None, typer.Option(metavar="TRIAL", help="Trial to lock; the chosen one when left out.")] = None,
+    trial: Annotated[
+        str | None, typer.Option(metavar="TRIAL", help="Trial to lock; the chosen one when left out.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Write RUN/recipe.lock.
@@ -99,7 +106,8 @@ def lock(
 def verify(
     lock_file: Annotated[Path, typer.Argument(metavar="LOCK", help="recipe.lock.")],
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Run folder with pool and signals; the lock's own folder.")
+        Path | None,
+        typer.Option(metavar="RUN", help="Run folder with pool and signals; the lock's own folder."),
     ] = None,
     json_output: Json = False,
 ) -> None:

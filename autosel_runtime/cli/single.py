@@ -9,6 +9,8 @@ from autosel_runtime.cli.inputs import first_finding, model_folder, named_path, 
 from autosel_runtime.cli.output import Json, command, emit_json, example, say
 from autosel_runtime.errors import DataError, OutputError, UsageError
 
+DEFAULT_TOKENS = 2048
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -31,13 +33,19 @@ def score(
     pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool folder.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Signals folder to write.")],
     model: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Model folder for IFD and varentropy; none skips them.")
+        Path | None,
+        typer.Option(metavar="MODEL", help="Model folder for IFD and varentropy; none skips them."),
     ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help="Query samples for relevance; repeatable."),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(metavar="COUNT", help="Longest text in tokens.")] = 2048,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COUNT", help="Longest text in tokens; 2048, or what the model takes, by default."
+        ),
+    ] = None,
     batch_tokens: Annotated[int, typer.Option(metavar="COUNT", help="Tokens of a batch.")] = 16_384,
     action_object: Annotated[
         bool, typer.Option("--action-object", help="Also action-object branching; needs spaCy.")
@@ -53,6 +61,7 @@ def score(
 
     from autosel_runtime.api.pool import Target
     from autosel_runtime.api.signals import SignalsSpec
+    from autosel_runtime.checkpoint import require
     from autosel_runtime.pool.pool import Pool
     from autosel_runtime.pool.queries import load_queries
     from autosel_runtime.signals.score import score_pool
@@ -64,7 +73,7 @@ def score(
                 "minhash": {"ngram": minhash_ngram},
                 "languageModel": {
                     "enabled": model is not None,
-                    "maxTokens": max_tokens,
+                    "maxTokens": _longest_text(model) if max_tokens is None else max_tokens,
                     "batchTokens": batch_tokens,
                 },
             }
@@ -73,6 +82,8 @@ def score(
         targets = [Target(name=name, uri=uri) for name, uri in pairs]
     except ValidationError as error:
         raise UsageError(first_finding(error)) from error
+    if model is not None:
+        require("transformers")
     manifest = score_pool(
         Pool.open(pool),
         spec,
@@ -95,6 +106,15 @@ def score(
     for name, pairs_found in sorted(manifest["pairs"].items()):
         say(f"  {name:<{width}}  {pairs_found['pairs']:,} similar pairs")
     say(f"fingerprint {manifest['fingerprint']}")
+
+
+def _longest_text(model: Path | None) -> int:
+    """Return the longest text to score by default, in tokens."""
+    import json
+
+    config = Path() if model is None else model / "config.json"
+    positions = json.loads(config.read_bytes()).get("max_position_embeddings") if config.is_file() else None
+    return min(DEFAULT_TOKENS, positions) if isinstance(positions, int) else DEFAULT_TOKENS
 
 
 @command

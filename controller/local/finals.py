@@ -34,7 +34,10 @@ _WORDS: Mapping[Role, str] = {
     "search": "the chosen subset",
     "full_pool": "the full pool",
     "random_subset": "a random subset",
-    "untuned": "nothing, as it is",
+}
+_HOW: Mapping[Role, str] = {
+    "untuned": " as it is",
+    **{role: f" tuned on {words}" for role, words in _WORDS.items()},
 }
 
 
@@ -96,10 +99,10 @@ def own_scores(finals: Finals) -> Scores | None:
     if any(find(finals.context.store, link.output) is None for link in links.values()):
         return None
     spec = finals.prepared.spec
-    return _scores(finals, f"{spec.model.uri} (searched)", links, spec.evaluation.tasks)
+    return _scores(finals, spec.model.uri, links, spec.evaluation.tasks)
 
 
-def transfer_scores(finals: Finals, model: Path, *, tell: Tell) -> Scores:
+def transfer_scores(finals: Finals, model: Path, *, label: str, tell: Tell) -> Scores:
     """Tune ``model`` on the chosen subset and on the full pool; score it so and untuned on the report half."""
     spec, account = finals.prepared.spec, finals.prepared.account
     identity = model_digest(model)
@@ -117,7 +120,7 @@ def transfer_scores(finals: Finals, model: Path, *, tell: Tell) -> Scores:
                 output=tuned,
                 inputs={"subset": view.subset, "model": str(model)},
             )
-            _perform(finals, train, f"tuning {model.name} on {_WORDS[role]}", spec, tell)
+            _perform(finals, train, f"tuning {label} on {_WORDS[role]}", spec, tell)
         links[role] = evaluation_link(
             finals.prepared,
             model=tuned,
@@ -127,8 +130,8 @@ def transfer_scores(finals: Finals, model: Path, *, tell: Tell) -> Scores:
             base_model=str(model),
             base_digest=identity,
         )
-        _perform(finals, links[role], f"scoring {model.name} tuned on {_WORDS[role]}", spec, tell)
-    return _scores(finals, str(model), links, spec.evaluation.tasks)
+        _perform(finals, links[role], f"scoring {label}{_HOW[role]}", spec, tell)
+    return _scores(finals, label, links, spec.evaluation.tasks)
 
 
 def out_of_domain_scores(finals: Finals, tasks: Sequence[Task] | None, *, tell: Tell) -> Scores:
@@ -144,7 +147,7 @@ def out_of_domain_scores(finals: Finals, tasks: Sequence[Task] | None, *, tell: 
         link = evaluation_link(
             prepared, model=view.model, group="out_of_domain", half="all", suffix="evaluate-ood"
         )
-        _perform(finals, link, f"scoring the model tuned on {_WORDS[role]}", prepared.spec, tell)
+        _perform(finals, link, f"scoring {prepared.spec.model.uri}{_HOW[role]}", prepared.spec, tell)
         links[role] = link
     return _scores(finals, prepared.spec.model.uri, links, wanted)
 
