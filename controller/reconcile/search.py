@@ -11,7 +11,7 @@ from controller.reconcile.budget import Usage, exhausted, too_many_failures, usa
 from controller.reconcile.finish import Finish, final_prefixes, finish
 from controller.reconcile.history import records
 from controller.reconcile.model import Observed, Plan, Role, SearchState, StepRequest, Trial
-from controller.reconcile.names import baseline_name, suggest_name, trial_name
+from controller.reconcile.names import baseline_name, first_free, suggest_name, trial_name
 from controller.reconcile.status import Outlook, search_state
 from controller.reconcile.trials import Link, Prepared, TrialView, view_step, view_trial
 
@@ -233,10 +233,12 @@ def _suggest(
     """Ask for the next trial, or turn the answer into one.
 
     Trial k is proposed from the outcomes of trials up to k - parallelism, with the later ones pending, so the
-    proposals do not depend on which of them finishes first.
+    proposals do not depend on which of them finishes first. A trial that was deleted by hand is proposed again, from
+    the same history, so it comes back as it was and its steps find their results in the store.
     """
     spec = observed.search.spec
-    ordinal = len(views) + 1
+    ordinal = first_free(view.trial.ordinal or 0 for view in views)
+    views = [view for view in views if (view.trial.ordinal or 0) < ordinal]
     seen_until = max(0, ordinal - spec.parallelism)
     if used.active >= spec.parallelism or any(not view.terminal for view in views[:seen_until]):
         return None

@@ -226,3 +226,18 @@ def test_an_exhausted_space_finishes_early() -> None:
     state = World(document=search(), answer=answer).run().state
     assert (state.finished, state.evaluations) == (True, 3)
     assert "every subset was tried" in state.message
+
+
+@given(ordinal=st.integers(1, 5), parallelism=st.integers(1, 3))
+@settings(max_examples=15, deadline=None)
+def test_a_trial_that_is_deleted_comes_back_as_it_was(ordinal: int, parallelism: int) -> None:
+    calm = World(document=search(parallelism=parallelism))
+    calm.run()
+    world = World(document=search(parallelism=parallelism))
+    world.run()
+    name = f"t{ordinal:05d}"
+    del world.trials[name]
+    for step in [step for step in world.steps if step.startswith((f"{name}.", "suggest-"))]:
+        del world.steps[step]
+    world.run()
+    assert outcome_of(world) == outcome_of(calm)
