@@ -64,18 +64,12 @@ def encode_chats(
 
     Raises DataError for a chat without an answer, ConfigError for a template without a prefix.
     """
-    texts: list[str] = []
-    plan: list[list[tuple[int, int]]] = []
-    for name, messages in chats:
-        pieces = _answer_texts(tokenizer, name, messages, loss_on)
-        spans: list[tuple[int, int]] = []
-        for prompt, upto in pieces:
-            spans.append((len(texts), len(texts) + 1))
-            texts.extend((prompt, upto))
-        plan.append(spans)
-    tokens = _encode(tokenizer, texts)
     special = _special_ids(tokenizer)
-    return [_join(tokenizer, special, texts, tokens, spans) for spans in plan]
+    marks = _special_texts(tokenizer)
+    texts = _Texts()
+    plan = [_plan(texts, marks, _answer_texts(tokenizer, name, messages, loss_on)) for name, messages in chats]
+    tokens = _encode(tokenizer, list(texts.places))
+    return [_join(tokenizer, special, tokens, turns) for turns in plan]
 
 
 def cut_chat(chat: EncodedChat, max_tokens: int, *, bos: int | None = None) -> EncodedChat:
@@ -129,29 +123,61 @@ def _answer_texts(
     return pieces
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Turn:
+    """Places of the texts of one answer: what is new since the answer before, the end of the prompt, that end
+    with the answer; and the answer's own text."""
+
+    new: int
+    tail: int
+    whole: int
+    answer: str
+
+
+class _Texts:
+    """Texts to encode, each once, by place."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+
+    def place(self, text: str) -> int:
+        return self.places.setdefault(text, len(self.places))
+
+
+def _plan(texts: _Texts, marks: Sequence[str], pieces: Sequence[tuple[str, str]]) -> list[_Turn]:
+    """Say which texts to encode. A special token always stands alone, so nothing before the prompt's last one can
+    change how the answer is cut into tokens: the answer is encoded behind that end of the prompt, not behind all."""
+    turns: list[_Turn] = []
+    read = 0
+    for prompt, upto in pieces:
+        tail = prompt[max(max((prompt.rfind(mark) for mark in marks), default=0), 0) :]
+        answer = upto[len(prompt) :]
+        turns.append(
+            _Turn(
+                new=texts.place(prompt[read:]),
+                tail=texts.place(tail),
+                whole=texts.place(tail + answer),
+                answer=answer,
+            )
+        )
+        read = len(upto)
+    return turns
+
+
 def _join(
-    tokenizer: Any,
-    special: frozenset[int],
-    texts: list[str],
-    tokens: list[list[int]],
-    spans: list[tuple[int, int]],
+    tokenizer: Any, special: frozenset[int], tokens: list[list[int]], turns: Sequence[_Turn]
 ) -> EncodedChat:
     ids: list[int] = []
     answers: list[tuple[int, int]] = []
-    read = ""
-    for position, (prompt, upto) in enumerate(spans):
-        prompt_ids, upto_ids = tokens[prompt], tokens[upto]
-        if not answers:
-            ids = list(prompt_ids)
-        elif texts[prompt] != read:
-            # Encoded apart so that the earlier answer keeps the tokens that were learnt.
-            ids.extend(_encode(tokenizer, [texts[prompt][len(read) :]])[0])
-        if upto_ids[: len(prompt_ids)] == prompt_ids:
-            answer = upto_ids[len(prompt_ids) :]
-        else:  # a token reaches over the border; generation could never produce it
-            answer = _encode(tokenizer, [texts[upto][len(texts[prompt]) :]])[0]
+    for position, turn in enumerate(turns):
+        # Encoded apart from what came before, so that the earlier answer keeps the tokens that were learnt.
+        ids.extend(tokens[turn.new])
+        tail, whole = tokens[turn.tail], tokens[turn.whole]
+        # Where a token reaches over the border, generation could never produce it: then the answer stands alone.
+        clean = whole[: len(tail)] == tail
+        answer = whole[len(tail) :] if clean else _encode(tokenizer, [turn.answer])[0]
         end = _turn_end(tokenizer, special, answer)
-        last = position == len(spans) - 1
+        last = position == len(turns) - 1
         start = len(ids)
         if end is not None:
             answers.append((start, start + end + 1))
@@ -161,7 +187,6 @@ def _join(
             if last and tokenizer.eos_token_id is not None:
                 ids.append(int(tokenizer.eos_token_id))
             answers.append((start, len(ids)))
-        read = texts[upto]
     return EncodedChat(ids=tuple(ids), answers=tuple(answers))
 
 
@@ -173,6 +198,10 @@ def _turn_end(tokenizer: Any, special: frozenset[int], answer: Sequence[int]) ->
         if tokenizer.decode([answer[position]]).strip():
             return None
     return None
+
+
+def _special_texts(tokenizer: Any) -> tuple[str, ...]:
+    return tuple(sorted(t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.content))
 
 
 def _special_ids(tokenizer: Any) -> frozenset[int]:

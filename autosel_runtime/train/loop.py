@@ -25,7 +25,7 @@ from autosel_runtime.api.training import TrainingSpec
 from autosel_runtime.checkpoint import require
 from autosel_runtime.errors import DataError
 from autosel_runtime.progress import Progress
-from autosel_runtime.train.order import BatchPlan, sample_order
+from autosel_runtime.train.order import BatchPlan
 from autosel_runtime.train.samples import TokenizedSamples
 
 IGNORED = -100
@@ -33,11 +33,10 @@ IGNORED = -100
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A finished run: the Trainer (for saving), the loss of every logged step, and the samples' order [S·G]."""
+    """A finished run: the Trainer (for saving) and the loss of every logged step."""
 
     trainer: Any
     losses: tuple[float, ...]
-    order: NDArray[np.int64]
 
 
 def collate(samples: TokenizedSamples, rows: list[int], *, multiple: int) -> Mapping[str, Any]:
@@ -67,6 +66,7 @@ def collate(samples: TokenizedSamples, rows: list[int], *, multiple: int) -> Map
 def fit(
     model: Any,
     samples: TokenizedSamples,
+    order: NDArray[np.int64],
     plan: BatchPlan,
     spec: TrainingSpec,
     *,
@@ -75,9 +75,9 @@ def fit(
     accelerator: bool,
     folder: Path,
 ) -> Fit:
-    """Train ``model`` in place and return the run. DataError when the loss stops being a number."""
+    """Train ``model`` in place on the samples in ``order`` [S·G] and return the run. DataError when the loss stops
+    being a number."""
     torch, transformers = require("torch"), require("transformers")
-    order = sample_order(samples.lengths, plan, seed=seed)
     arguments = _arguments(spec, plan, seed=seed, bfloat16=bfloat16, accelerator=accelerator, folder=folder)
     losses: list[float] = []
     step_tokens = samples.lengths[order].reshape(plan.steps, plan.global_batch).sum(axis=1)
@@ -138,7 +138,7 @@ def fit(
         finally:
             picked.remove()
     _require_finite(torch, model, plan.steps)
-    return Fit(trainer=trainer, losses=tuple(losses), order=order)
+    return Fit(trainer=trainer, losses=tuple(losses))
 
 
 class _PickedPositions:

@@ -63,15 +63,19 @@ def largest_divisor(number: int, limit: int) -> int:
     return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)
 
 
-def sample_order(lengths: NDArray[np.int64], plan: BatchPlan, *, seed: int) -> NDArray[np.int64]:
-    """Return sample numbers [S·G] in the order of forward passes, W·M at a time.
-
-    Pass j of a step holds entries j·W·M to (j+1)·W·M, device w those from w·M on. Longest first, so that
-    memory that does not suffice shows at once; equal lengths keep the order of the draw.
-    """
-    n, total = len(lengths), plan.steps * plan.global_batch
+def draw(n: int, plan: BatchPlan, *, seed: int) -> NDArray[np.int64]:
+    """Return the sample numbers [S·G] of all steps, a step after the other: seeded permutations joined end to end."""
+    total = plan.steps * plan.global_batch
     rounds = -(-total // n)
-    stream = np.concatenate([np.random.default_rng([seed, k]).permutation(n) for k in range(rounds)])[:total]
-    steps = stream.reshape(plan.steps, plan.global_batch)
+    return np.concatenate([np.random.default_rng([seed, k]).permutation(n) for k in range(rounds)])[:total]
+
+
+def sample_order(drawn: NDArray[np.int64], lengths: NDArray[np.int64], plan: BatchPlan) -> NDArray[np.int64]:
+    """Return the drawn sample numbers [S·G] in the order of forward passes, W·M at a time.
+
+    ``lengths`` [n] in tokens. Pass j of a step holds entries j·W·M to (j+1)·W·M, device w those from w·M on. Longest
+    first, so that memory that does not suffice shows at once; equal lengths keep the order of the draw.
+    """
+    steps = drawn.reshape(plan.steps, plan.global_batch)
     by_length = np.argsort(-lengths[steps], axis=1, kind="stable")
     return np.take_along_axis(steps, by_length, axis=1).reshape(-1).astype(np.int64)

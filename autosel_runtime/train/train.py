@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from autosel_runtime.api.training import TrainingSpec
 from autosel_runtime.chat import turn_end_tokens
@@ -29,8 +31,8 @@ from autosel_runtime.checkpoint import (
 )
 from autosel_runtime.errors import ConfigError, NoInputError, OutputError
 from autosel_runtime.train.loop import Fit, fit
-from autosel_runtime.train.order import BatchPlan, largest_divisor, plan_batches
-from autosel_runtime.train.samples import TokenizedSamples, tokenize_samples
+from autosel_runtime.train.order import BatchPlan, draw, largest_divisor, plan_batches, sample_order
+from autosel_runtime.train.samples import TokenizedSamples, count_samples, tokenize_samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,17 +88,24 @@ def train(
         require("deepspeed")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     tokenizer = load_tokenizer(model, chat_template=chat_template, revision=revision)
-    tokenized = tokenize_samples(samples, tokenizer, max_tokens=spec.max_tokens, loss_on=spec.loss_on)
+    count = count_samples(samples)
     device = pick_device()
     dtype = _dtype(spec, device)
     plan = plan_batches(
-        samples=tokenized.count,
+        samples=count,
         epochs=spec.epochs,
         max_steps=spec.max_steps,
         global_batch=spec.global_batch,
         micro_batch=spec.micro_batch,
         devices=int(os.environ.get("WORLD_SIZE", "1")),
     )
+    # What is drawn is known before a token is: only that part of a large subset is tokenised.
+    drawn = draw(count, plan, seed=spec.seed + seed_offset)
+    rows, places = np.unique(drawn, return_inverse=True)
+    tokenized = tokenize_samples(
+        samples, tokenizer, rows=rows, max_tokens=spec.max_tokens, loss_on=spec.loss_on
+    )
+    order = sample_order(places.reshape(-1), tokenized.lengths, plan)
     partial = out.with_name(f".{out.name}.partial")
     if _is_writer():
         shutil.rmtree(partial, ignore_errors=True)
@@ -105,6 +114,7 @@ def train(
         done, plan, seconds, peak = _fit_in_memory(
             lambda: _prepare(model, spec, dtype, seed=spec.seed + seed_offset, revision=revision),
             tokenized,
+            order,
             plan,
             spec,
             seed=spec.seed + seed_offset,
@@ -116,12 +126,12 @@ def train(
         if _is_writer():
             shutil.rmtree(partial, ignore_errors=True)
         raise
-    lengths, answers = tokenized.lengths[done.order], tokenized.answer_lengths[done.order]
+    lengths, answers = tokenized.lengths[order], tokenized.answer_lengths[order]
     tail = done.losses[-max(1, len(done.losses) // 10) :]
     result = TrainingResult(
         steps=plan.steps,
-        epochs=round(len(done.order) / tokenized.count, 4),
-        samples=tokenized.count,
+        epochs=round(len(order) / count, 4),
+        samples=count,
         tokens=int(lengths.sum()),
         answer_tokens=int(answers.sum()),
         cut_samples=tokenized.cut,
@@ -168,6 +178,7 @@ def _prepare(model: Path | str, spec: TrainingSpec, dtype: Dtype, *, seed: int, 
 def _fit_in_memory(
     prepare: Any,
     samples: TokenizedSamples,
+    order: NDArray[np.int64],
     plan: BatchPlan,
     spec: TrainingSpec,
     *,
@@ -191,6 +202,7 @@ def _fit_in_memory(
             done = fit(
                 model,
                 samples,
+                order,
                 plan,
                 spec,
                 seed=seed,

@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosel_runtime.errors import ConfigError
-from autosel_runtime.train.order import BatchPlan, largest_divisor, plan_batches, sample_order
+from autosel_runtime.train.order import BatchPlan, draw, largest_divisor, plan_batches, sample_order
+
+
+def ordered(lengths, sizes, *, seed):
+    return sample_order(draw(len(lengths), sizes, seed=seed), lengths, sizes)
 
 
 def plan(n: int, **changes: object) -> BatchPlan:
@@ -18,7 +22,7 @@ def plan(n: int, **changes: object) -> BatchPlan:
 @settings(max_examples=80, deadline=None)
 def test_every_step_is_full_and_every_sample_is_used_evenly(n: int, epochs: float, batch: int, seed: int) -> None:
     sizes = plan(n, epochs=epochs, global_batch=batch)
-    order = sample_order(np.arange(n) % 7 + 1, sizes, seed=seed)
+    order = ordered(np.arange(n) % 7 + 1, sizes, seed=seed)
     assert len(order) == sizes.steps * batch
     assert sizes.steps == 1 or (sizes.steps - 1) * batch < epochs * n + 1e-6
     counts = np.bincount(order, minlength=n)
@@ -29,16 +33,16 @@ def test_every_step_is_full_and_every_sample_is_used_evenly(n: int, epochs: floa
 @settings(max_examples=60, deadline=None)
 def test_devices_and_micro_batches_do_not_change_a_step(n: int, devices: int, micro: int, seed: int) -> None:
     lengths = np.random.default_rng(n).integers(1, 100, n)
-    one = sample_order(lengths, plan(n), seed=seed).reshape(-1, 8)
-    many = sample_order(lengths, plan(n, devices=devices, micro_batch=micro), seed=seed).reshape(-1, 8)
+    one = ordered(lengths, plan(n), seed=seed).reshape(-1, 8)
+    many = ordered(lengths, plan(n, devices=devices, micro_batch=micro), seed=seed).reshape(-1, 8)
     assert (one == many).all()
     assert (np.diff(lengths[one], axis=1) <= 0).all()
 
 
 def test_the_seed_decides() -> None:
     lengths = np.ones(50, dtype=np.int64)
-    assert (sample_order(lengths, plan(50), seed=1) == sample_order(lengths, plan(50), seed=1)).all()
-    assert (sample_order(lengths, plan(50), seed=1) != sample_order(lengths, plan(50), seed=2)).any()
+    assert (ordered(lengths, plan(50), seed=1) == ordered(lengths, plan(50), seed=1)).all()
+    assert (ordered(lengths, plan(50), seed=1) != ordered(lengths, plan(50), seed=2)).any()
 
 
 def test_max_steps_replaces_epochs() -> None:
@@ -63,3 +67,13 @@ def test_a_batch_that_cannot_be_shared_says_what_can() -> None:
 @given(number=st.integers(1, 200), limit=st.integers(1, 200))
 def test_largest_divisor(number: int, limit: int) -> None:
     assert largest_divisor(number, limit) == max(d for d in range(1, limit + 1) if number % d == 0)
+
+
+def test_tokenising_only_what_is_drawn_changes_nothing():
+    """A run over a few of many samples sees them in the order in which it would see all of them tokenised."""
+    lengths = np.random.default_rng(0).integers(1, 50, 200)
+    sizes = plan(200, max_steps=3)
+    drawn = draw(200, sizes, seed=4)
+    rows, places = np.unique(drawn, return_inverse=True)
+    few = sample_order(places.reshape(-1), lengths[rows], sizes)
+    assert (rows[few] == sample_order(drawn, lengths, sizes)).all()

@@ -12,7 +12,7 @@ from autosel_runtime.api.training import LoraSettings, TrainingSpec
 from autosel_runtime.checkpoint import load_model, load_tokenizer, model_digest, with_adapter
 from autosel_runtime.errors import ConfigError, DataError, NoInputError, OutputError
 from autosel_runtime.train.loop import collate
-from autosel_runtime.train.samples import tokenize_samples
+from autosel_runtime.train.samples import count_samples, tokenize_samples
 from autosel_runtime.train.train import train
 from tests.tiny_model import build_model, chat
 
@@ -54,7 +54,9 @@ def test_learns_and_leaves_a_model_folder(model: Path, samples: Path, tmp_path: 
     result = train(model=model, samples=samples, out=tmp_path / "b", spec=spec(max_steps=25))
     assert result.final_loss < 0.5 * short.final_loss
     assert (result.steps, result.samples, result.epochs) == (25, 12, 12.5)
-    tokenized = tokenize_samples(samples, load_tokenizer(model), max_tokens=2048, loss_on="all_answers")
+    tokenized = tokenize_samples(
+        samples, load_tokenizer(model), rows=np.arange(count_samples(samples)), max_tokens=2048, loss_on="all_answers"
+    )
     assert result.answer_tokens == pytest.approx(12.5 * tokenized.learnt.sum(), rel=0.02)
     names = {path.name for path in (tmp_path / "b").iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "training.json"} <= names
@@ -87,7 +89,9 @@ def test_the_loss_is_the_mean_over_answer_tokens(model: Path, samples: Path, tmp
     result = train(
         model=model, samples=samples, out=tmp_path / "a", spec=spec(max_steps=1, global_batch=12, learning_rate=1e-9)
     )
-    tokenized = tokenize_samples(samples, load_tokenizer(model), max_tokens=2048, loss_on="all_answers")
+    tokenized = tokenize_samples(
+        samples, load_tokenizer(model), rows=np.arange(count_samples(samples)), max_tokens=2048, loss_on="all_answers"
+    )
     plain, total = load_model(model, dtype="float32"), 0.0
     for row in range(tokenized.count):
         piece = slice(tokenized.starts[row], tokenized.starts[row + 1])
@@ -99,7 +103,9 @@ def test_the_loss_is_the_mean_over_answer_tokens(model: Path, samples: Path, tmp
 
 
 def test_positions_point_before_the_labels(model: Path, samples: Path) -> None:
-    tokenized = tokenize_samples(samples, load_tokenizer(model), max_tokens=2048, loss_on="all_answers")
+    tokenized = tokenize_samples(
+        samples, load_tokenizer(model), rows=np.arange(count_samples(samples)), max_tokens=2048, loss_on="all_answers"
+    )
     batch = collate(tokenized, [0, 3, 1], multiple=8)
     assert batch["input_ids"].shape[1] % 8 == 0
     flat = batch["labels"].reshape(-1)
@@ -142,7 +148,7 @@ def test_out_of_memory_halves_the_micro_batch(
     real, tried = module.fit, []
 
     def small_memory(*args, **settings):
-        tried.append(args[2].micro_batch)
+        tried.append(args[3].micro_batch)
         if args[2].micro_batch > 2:
             raise torch.OutOfMemoryError("full")
         return real(*args, **settings)
