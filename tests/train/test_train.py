@@ -149,7 +149,7 @@ def test_out_of_memory_halves_the_micro_batch(
 
     def small_memory(*args, **settings):
         tried.append(args[3].micro_batch)
-        if args[2].micro_batch > 2:
+        if args[3].micro_batch > 2:
             raise torch.OutOfMemoryError("full")
         return real(*args, **settings)
 
