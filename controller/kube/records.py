@@ -11,7 +11,7 @@ from typing import Any
 from controller.kube.outcomes import Outcome, lost
 from controller.kube.podstate import epoch
 from controller.reconcile.model import StepResult, StepState, Trial
-from controller.reconcile.names import first_free, step_name, suggest_name
+from controller.reconcile.names import step_name, suggest_name
 
 Record = Mapping[str, Any]
 
