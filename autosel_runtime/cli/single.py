@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=example(
             "autosel score runs/pool --model examples/quickstart/model",
-            "--target fact=examples/quickstart/targets/fact.jsonl --out runs/signals",
+            "--target pick=examples/quickstart/targets/pick.jsonl --out runs/signals",
         )
     )(score)
     app.command(
