@@ -58,7 +58,7 @@ class LlmEndpoint(Model):
         default=60, ge=1, le=1200, description="Longest wait for one answer.", examples=[60]
     )
     max_calls: int = Field(
-        default=200, ge=1, le=100_000, description="Most calls in a search.", examples=[200]
+        default=4, ge=1, le=100, description="Most calls for one proposal.", examples=[4]
     )
 
 
@@ -74,11 +74,11 @@ class SearchSettings(Model):
         examples=[3],
     )
     candidates: int = Field(
-        default=5,
+        default=32,
         ge=1,
         le=256,
-        description="Candidates that are materialised and ranked for each trial.",
-        examples=[5],
+        description="Candidates that are materialised and ranked for each trial; the paper uses 5.",
+        examples=[32],
     )
     patience: int = Field(
         default=4, ge=1, le=1000, description="Trials without improvement before reseeding.", examples=[4]

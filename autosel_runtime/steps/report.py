@@ -26,7 +26,7 @@ from autosel_runtime.report.page import report_page
 from autosel_runtime.steps.context import StepContext, StepOutput
 from autosel_runtime.steps.data import load_mask, open_columns, open_pool
 
-LIBRARIES = ("numpy", "pyarrow", "scikit-learn", "torch", "transformers", "peft", "rensa")
+LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "transformers", "peft", "rensa")
 WHY = "highest posterior mean on the search half"
 
 
