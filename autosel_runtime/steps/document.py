@@ -1,5 +1,6 @@
 """The document of one step: all it needs to know, in one JSON object."""
 
+import gzip
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from autosel_runtime.api.resources import StepName
 from autosel_runtime.errors import DataError, NoInputError
 
 SCHEMA = "autosel.dev/step/v1"
+GZIP = b"\x1f\x8b"
 
 
 class StepDocument(Model):
@@ -52,12 +54,14 @@ class StepDocument(Model):
 
 
 def read_document(uri: str) -> StepDocument:
-    """Read and check a step document from a file."""
+    """Read and check a step document from a file; a long one may be compressed with gzip."""
     path = Path(uri.removeprefix("file://"))
     try:
         text = path.read_bytes()
-    except OSError as error:
-        raise NoInputError(f"step document {uri} cannot be read: {error.strerror}") from error
+        if text.startswith(GZIP):
+            text = gzip.decompress(text)
+    except (OSError, EOFError) as error:
+        raise NoInputError(f"step document {uri} cannot be read: {error}") from error
     try:
         return StepDocument.model_validate_json(text)
     except ValidationError as error:

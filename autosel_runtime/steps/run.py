@@ -41,13 +41,15 @@ def run_document(uri: str) -> int:
         # The last line of defence: an unexpected fault ends as one sentence, with the trace in the log.
         _print_trace()
         return _fail(f"internal error: {type(error).__name__}: {error}", _exit_code_of(error))
-    return 0 if _write_result({"summary": summary}) else 73
+    return 0 if not _publishes() or _write_result({"summary": summary}) else 73
 
 
 def run_step(document: StepDocument) -> Mapping[str, Any]:
     """Find the step's result or make and publish it; return its summary, with ``cached`` when it was found."""
     context = open_context(document)
     marker = find(context.store, document.output)
+    if marker is None and not _publishes():
+        return _function(document.step)(context).summary
     if marker is None:
         output = recall(context.work)
         if output is None:
@@ -65,6 +67,11 @@ def run_step(document: StepDocument) -> Mapping[str, Any]:
             sweep(context.store, document.output)  # what earlier attempts left half-written
     shutil.rmtree(context.work, ignore_errors=True)
     return {**marker.summary, "cached": not _is_own(marker, document)}
+
+
+def _publishes() -> bool:
+    """Under torchrun every process does the work, and the first one alone publishes it and tells the outcome."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def attempt_id(document: StepDocument) -> str:
@@ -107,7 +114,8 @@ def _exit_code_of(error: Exception) -> int:
 def _fail(reason: str, code: int) -> int:
     with contextlib.suppress(OSError):  # the log may lie on the disk that is full
         print(f"error: {reason}", file=sys.stderr, flush=True)
-    _write_result({"error": " ".join(reason.split())[:MAX_REASON]})
+    # The code is in the result too: torchrun ends with 1, whatever its processes ended with.
+    _write_result({"error": " ".join(reason.split())[:MAX_REASON], "exit_code": code})
     return code
 
 

@@ -71,7 +71,8 @@ def _conditions(
 
     return (
         Condition(type="Ready", status=flag(ready), reason=reason, message=message),
-        Condition(type="Reconciling", status=flag(working), reason=reason, message=message),
+        # Whoever asked for "Accepted" must not wait for days: to kstatus Reconciling outweighs Ready.
+        Condition(type="Reconciling", status=flag(working and not ready), reason=reason, message=message),
         Condition(
             type="Stalled",
             status=flag(failed),
