@@ -37,7 +37,7 @@ def reconcile(observed: Observed, now: float) -> Plan:
     baselines: list[TrialView] = []
     if prepared is not None:
         views = _search_views(observed, prepared)
-        baselines = [view_trial(trial, prepared, {}) for trial in observed.trials if trial.role != "search"]
+        baselines = _baseline_views(observed, prepared)
         draft = _run(observed, prepared, views, baselines, now)
     used = usage(views, observed.steps)
     start, stop = draft.start, ()
@@ -71,7 +71,7 @@ def overview(observed: Observed, now: float) -> Overview:
     if prepared is None:
         return Overview(prepared=None, trials=(), baselines=(), chosen=None, finals={}, state=state)
     views = _search_views(observed, prepared)
-    baselines = [view_trial(trial, prepared, {}) for trial in observed.trials if trial.role != "search"]
+    baselines = _baseline_views(observed, prepared)
     best = next((view for view in views if view.trial.name == state.best), None)
     rows = [view for view in [best, *baselines] if view is not None and view.phase == "succeeded"]
     return Overview(
@@ -134,6 +134,12 @@ def _search_views(observed: Observed, prepared: Prepared) -> list[TrialView]:
         if trial.subset_digest and twin is None:
             by_subset[trial.subset_digest] = view
     return views
+
+
+def _baseline_views(observed: Observed, prepared: Prepared) -> list[TrialView]:
+    """View the baselines by name: what is made of them must not depend on the order in which a shell lists them."""
+    trials = sorted((t for t in observed.trials if t.role != "search"), key=lambda t: t.name)
+    return [view_trial(trial, prepared, {}) for trial in trials]
 
 
 def subsets_of(recipe: Recipe, subsets: Mapping[str, str]) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """reconcile: whole searches in a simulated world, disturbed in every way that must not matter."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.reconcile import StepRequest
+from controller.reconcile import StepRequest, reconcile
 from tests.controller.world import Outcome, World, search, succeed
 
 
@@ -98,6 +99,19 @@ def failing(step: str, code: int, reason: str, *, trials: set[str], times: int =
         return succeed(request)
 
     return answer
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 10**6))
+def test_the_order_in_which_trials_are_listed_changes_nothing(seed: int) -> None:
+    world = World(document=search())
+    world.run()
+    observed = world.observe()
+    trials = list(observed.trials)
+    random.Random(seed).shuffle(trials)
+    plan = reconcile(replace(observed, trials=tuple(trials)), world.now)
+    assert plan == world.plan()
+    assert plan.state.finished
 
 
 def test_transient_failures_are_tried_again_and_cost_nothing() -> None:
