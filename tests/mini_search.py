@@ -22,7 +22,7 @@ spec:
       - {name: expert, uri: pool/expert.jsonl, format: alpaca}
   model: {uri: model}
   targets:
-    - {name: fact, uri: targets/fact.jsonl, format: question_answer}
+    - {name: pick, uri: targets/pick.jsonl, format: question_answer}
   signals:
     minhash: {ngram: 3}
     languageModel: {enabled: false}
@@ -30,7 +30,7 @@ spec:
   training: {method: full, maxSteps: 2, globalBatch: 4, microBatch: 4, maxTokens: 64}
   evaluation:
     tasks:
-      - {name: fact, definition: tasks/short_answer.yaml, uri: eval/fact.jsonl}
+      - {name: pick, definition: tasks/short_answer.yaml, uri: eval/pick.jsonl}
     outOfDomain:
       - {name: sum, definition: tasks/short_answer.yaml, uri: eval/sum.jsonl}
     transferModels: [../smollm2/model]
@@ -56,7 +56,7 @@ def write_example(root: Path) -> Path:
         folder / "pool" / "expert.jsonl",
         [{"instruction": q, "input": "", "output": a} for q, a in pairs[40:]],
     )
-    for name, count in (("targets/fact", 6), ("eval/fact", 12), ("eval/sum", 8)):
+    for name, count in (("targets/pick", 6), ("eval/pick", 12), ("eval/sum", 8)):
         _write(
             folder / f"{name}.jsonl",
             [dict(zip(("question", "answer"), _pair(draw), strict=True)) for _ in range(count)],

@@ -9,7 +9,7 @@ import typer
 from autosel_runtime import __version__
 from autosel_runtime.cli import documents, finals, models, pools, runs, search, single
 from autosel_runtime.cli.failures import Failure
-from autosel_runtime.cli.output import CLOSED_PIPE, example, forget_streams, note, tell
+from autosel_runtime.cli.output import CLOSED_PIPE, example, forget_streams, note, say, tell
 
 app = typer.Typer(
     name="autosel",
@@ -26,15 +26,20 @@ USAGE = 64
 _UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
+    pass
 
 
 for module in (search, documents, pools, single, models, runs, finals):

@@ -128,8 +128,8 @@ def propose_map(
         endpoint = LlmEndpoint(base_url=llm_url, model=llm_model, timeout_seconds=timeout)
     except ValidationError as error:
         raise UsageError(first_finding(error)) from error
-    note(f"asking {llm_model} at {llm_url} about {path}")
     ask = cast("Complete", completion(endpoint, _key(api_key_env)))
+    note(f"asking {llm_model} at {llm_url} about {path}")
     mapping = propose_mapping(records, ask)
     entry = {"name": name, "uri": path, "format": "mapping", "mapping": mapping.model_dump(exclude_none=True)}
     convert = mapping_converter(mapping)

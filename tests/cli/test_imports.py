@@ -24,7 +24,7 @@ def test_command_line_loads_nothing_heavy(code: str) -> None:
 
 
 def test_documents_are_checked_without_the_libraries_that_compute() -> None:
-    code = f"import autosel_runtime; from autosel_runtime.api.load import check_documents; check_documents(['{ROOT}/x'])"
+    code = f"from autosel_runtime.api.load import check_documents; check_documents(['{ROOT}/x'])"
     loaded = _loaded(code)
     assert "pydantic" in loaded
     assert loaded & {"torch", "transformers", "sklearn", "pyarrow", "numpy", "boto3", "openai"} == set()

@@ -17,7 +17,7 @@ WRONG = {
     "report x --nope": ("no such option: --nope", "autosel report --help"),
     "materialize p r.yaml --signals s": ("missing option '--out'", "autosel materialize --help"),
     "explain run a b --format html": ("'html' is not one of 'text', 'markdown'", "autosel explain --help"),
-    "explain run a b --examples many": ("'many' is not a valid int", "autosel explain --help"),
+    "explain run a b --examples many": ("invalid value for '--examples'", "autosel explain --help"),
     "pool nope": ("no such command 'nope'", "autosel pool --help"),
     "evaluate x --search s --out o --half none": ("'none' is not one of", "autosel evaluate --help"),
 }
