@@ -1,10 +1,10 @@
 """The status of a search: a few numbers and conditions, of one size however long the search runs."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Digest, FreeObject, Model, Name
+from autosel_runtime.api.common import Digest, Model, Name
 from autosel_runtime.api.search import Recipe
 
 Time = Annotated[
@@ -56,10 +56,10 @@ class StepRecord(Model):
     message: Text = Field(default="", description="The same for people.", examples=["the node was preempted"])
     started_at: Time | None = Field(default=None, description="When the Job began.", examples=[NOW])
     finished_at: Time | None = Field(default=None, description="When it ended.", examples=[NOW])
-    summary: FreeObject = Field(
-        default_factory=dict[str, Any],
-        description="The step's own account, at most 4 KiB.",
-        examples=[{"samples": 45000}],
+    summary: Annotated[str, Field(max_length=4096)] = Field(
+        default="",
+        description="The step's own account: JSON as it was written, since the API server would rewrite its numbers.",
+        examples=['{"samples":45000}'],
     )
 
 

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
+from autosel_runtime.digest import canonical_json
+from autosel_runtime.errors import DataError
 from controller.kube.outcomes import Outcome, lost
 from controller.kube.podstate import epoch
 from controller.reconcile.model import StepResult, StepState, Trial
@@ -74,7 +78,7 @@ def record_of(name: str, outcome: Outcome) -> dict[str, Any]:
     if result.finished_at is not None:
         record["finishedAt"] = timestamp(result.finished_at)
     if result.summary:
-        record["summary"] = dict(result.summary)
+        record["summary"] = canonical_json(result.summary).decode()
     return record
 
 
@@ -111,6 +115,14 @@ def pruned(records: Sequence[Record], trials: Sequence[Trial]) -> list[dict[str,
     return [dict(record) for record in kept.values()]
 
 
+def summary_of(record: Record) -> dict[str, Any]:
+    """Return a step's account from its record; DataError when somebody has damaged it."""
+    try:
+        return orjson.loads(record.get("summary") or "{}")
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"the record of step {record['name']} is damaged: {error}") from error
+
+
 def timestamp(seconds: float) -> str:
     """Return a Kubernetes time, of whole seconds."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -136,7 +148,7 @@ def _result(record: Record) -> StepResult:
         state=state,
         exit_code=record.get("exitCode"),
         reason=str(record.get("message", "")),
-        summary=record.get("summary") or {},
+        summary=summary_of(record),
         started_at=epoch(record.get("startedAt")) or 0.0,
         finished_at=finished,
     )

@@ -16,7 +16,7 @@ from autosel_runtime.errors import DataError
 from controller.kube import names
 from controller.kube.conditions import MAX_MESSAGE, conditions_of
 from controller.kube.jobs import Owner, owner_reference
-from controller.kube.records import Record
+from controller.kube.records import Record, summary_of
 from controller.reconcile.model import Condition, Trial, TrialPhase
 from controller.reconcile.trials import TrialView
 
@@ -175,6 +175,6 @@ def _conditions(view: TrialView, message: str, waiting: Record | None) -> tuple[
 def _report_scores(records: Sequence[Record]) -> dict[str, float]:
     for record in records:
         if record["name"] == "evaluate-report" and record["state"] == "Succeeded":
-            objective = (record.get("summary") or {}).get("objective") or {}
+            objective = summary_of(record)["objective"]
             return {"reportScore": objective["mean"], "reportStderr": objective["stderr"]}
     return {}
