@@ -93,5 +93,38 @@ app.kubernetes.io/component: controller
 
 {{/* Arguments of the controller. */}}
 {{- define "autosel.arguments" -}}
-- --lease={{ include "autosel.fullname" . }}
+{{- $images := list -}}
+{{- range $kind := list "nvidia" "amd" "ascend" -}}
+{{- with index $.Values.runtimeImages $kind -}}
+{{- if .repository -}}
+{{- $images = append $images (printf "%s=%s" $kind (include "autosel.image" (dict "image" . "root" $))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+- --image={{ include "autosel.image" (dict "image" .Values.runtimeImages.none "root" $) }}
+- --accelerator-images={{ join "," $images }}
+- --image-pull-policy={{ .Values.runtimeImages.pullPolicy }}
+- --namespaces={{ include "autosel.watchNamespaces" . | fromJsonArray | join "," }}
+- --lease-name={{ include "autosel.fullname" . }}
+- --lease-namespace={{ .Release.Namespace }}
+- --identity=$(POD_NAME)
+- --port=8080
+- --log-level={{ .Values.logLevel }}
+- --job-ttl-seconds={{ int .Values.jobTtlSeconds }}
+- --resync-seconds={{ int .Values.resyncSeconds }}
+{{- with .Values.storage }}
+{{- if .uri }}
+- --storage-uri={{ .uri }}
+- --storage-path-style={{ .pathStyle }}
+{{- with .endpoint }}
+- --storage-endpoint={{ . }}
+{{- end }}
+{{- with .region }}
+- --storage-region={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.extraArgs }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
