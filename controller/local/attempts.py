@@ -12,21 +12,25 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing import reduction
+from multiprocessing import forkserver, reduction
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.errors import OutputError
 from autosel_runtime.progress import PROGRESS_FILE_VARIABLE
 from autosel_runtime.steps.run import RESULT_FILE_VARIABLE, run_document
 from controller.local.folder import read_json, write_json
+from controller.local.stopping import ignored
 
 KILLED = 137
-# The last one spares every child the imports of the program that it was started from.
+# Modules that cannot be imported are left to the step that needs them. The last one spares every child the imports of
+# the program that it was started from.
 PRELOADED = ["autosel_runtime.steps.preload", "controller.local.attempts", "autosel_runtime.cli"]
 # How long a process gets to end by itself, and how long its birth may take.
 GRACE_SECONDS = 5.0
@@ -55,14 +59,41 @@ def _receive(sent: Any) -> int:
     return int(sent.detach())
 
 
-def start_server() -> None:
-    """Say what the server process imports once, before its first child is forked."""
+def start_server(spec: RecipeSearchSpec) -> threading.Event:
+    """Start the process that steps are forked from; the event is set once it has imported what they need.
+
+    That takes seconds, which the caller is free to use: starting a step earlier would wait for it, deaf to signals.
+    """
     # One thread a process: results then do not depend on how many cores a machine has.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     # An attempt that is ended takes its semaphores with it; the tracker's complaint about that helps nobody.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
-    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    modules = list(PRELOADED)
+    if spec.storage.uri is not None and spec.storage.uri.startswith("s3://"):
+        modules.append("autosel_runtime.store.s3")
+    if spec.search.proposer == "llm":
+        modules.append("openai")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(modules)
+    ready = threading.Event()
+
+    def warm_up() -> None:
+        try:
+            process = context.Process(target=_nothing)
+            process.start()
+            process.join()
+        finally:
+            ready.set()  # if the server has died, the first step says so
+
+    with ignored(signal.SIGINT):  # inherited: ctrl-c is the run's business, not its server's
+        forkserver.ensure_running()
+    threading.Thread(target=warm_up, daemon=True).start()
+    return ready
+
+
+def _nothing() -> None:
+    pass
 
 
 def start(folder: Path, environment: Environment) -> ForkServerProcess:

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from autosel_runtime.api.load import load_search
 from autosel_runtime.api.recipe_search import RecipeSearch, RecipeSearchSpec
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
-from controller.local import attempts
 from controller.local.changes import immutable_changes
 from controller.local.devices import visible_devices
 from controller.local.folder import exclusive, load_trials, read_json, save_trial, write_json
@@ -52,7 +51,6 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
     with exclusive(folder), stop_request() as stop:
         base = document.resolve().parent
         identity = _identity(folder, search, base)
-        attempts.start_server()
         loop = _Loop(
             document=document,
             folder=folder,
@@ -105,22 +103,26 @@ class _Loop:
             self._reread()
             self.steps.stop_overdue(self.search.spec.failure_policy.step_deadline_seconds)
             results = self.steps.results()
-            look = (self.seen, *((name, r.attempt, r.state) for name, r in sorted(results.items())))
+            look = (
+                self.seen,
+                self.steps.warm,
+                *((name, r.attempt, r.state) for name, r in sorted(results.items())),
+            )
             if look == looked and time.monotonic() - looked_at < LOOK_SECONDS:
                 self.steps.wait(TICK_SECONDS, also=self.stop.descriptor)
                 continue
             looked, looked_at = look, time.monotonic()
             observed = self._observed(results)
             plan = reconcile(observed, time.time())
-            self._act(plan)
+            acted = self._act(plan)
             if plan.state != written:
                 write_json(self.folder / "status.json", asdict(plan.state))
                 written = plan.state
             self.listen(observed, plan)
-            if plan.create or plan.start or plan.stop:
+            if acted:
                 looked = ()  # look at once at what the plan has changed
                 continue
-            idle = not any(result.state == "running" for result in results.values())
+            idle = not plan.start and not any(result.state == "running" for result in results.values())
             if plan.state.finished or (plan.state.stalled and idle and plan.requeue_after is None):
                 return plan.state
             due = LOOK_SECONDS if plan.requeue_after is None else max(plan.requeue_after, 0.01)
@@ -135,14 +137,17 @@ class _Loop:
             steps=results,
         )
 
-    def _act(self, plan: Plan) -> None:
+    def _act(self, plan: Plan) -> bool:
+        """Carry the plan out; say whether anything was done."""
         for trial in plan.create:
             save_trial(self.folder, trial)
         self.trials = (*self.trials, *plan.create)
-        for request in plan.start:
+        able = bool(plan.start) and self.steps.ready(self.search)
+        for request in plan.start if able else ():
             self.stop.check()
             self.steps.start(request, self.search)
         self.steps.stop(plan.stop)
+        return bool(plan.create or plan.stop or able)
 
     def _reread(self) -> None:
         """Take over what was changed in the document, as far as a running search may change."""

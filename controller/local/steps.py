@@ -1,6 +1,7 @@
 """Steps on one machine: start attempts, see how they stand, end them."""
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from controller.reconcile.retry import INVALID_INPUT
 
 # Steps whose "invalid input" is a verdict on their recipe; of any other step it is something that a person can mend.
 JUDGED_STEPS = ("materialize", "train", "evaluate")
-ADOPTED_LOOK_SECONDS = 0.1
+SHORT_LOOK_SECONDS = 0.1
 
 
 @dataclass(kw_only=True)
@@ -33,6 +34,7 @@ class LocalSteps:
     _finished: dict[str, StepResult] = field(default_factory=dict[str, StepResult])
     _processes: dict[str, ForkServerProcess] = field(default_factory=dict[str, ForkServerProcess])
     _newest: dict[str, int] = field(default_factory=dict[str, int])
+    _server: threading.Event | None = None
 
     def adopt(self) -> None:
         """Take over what an earlier run left: its outcomes and its running attempts; forget interrupted ones."""
@@ -79,6 +81,17 @@ class LocalSteps:
         """Return the newest attempt of every step."""
         return {name: self._result(name, attempt) for name, attempt in self._newest.items()}
 
+    def ready(self, search: RecipeSearch) -> bool:
+        """Say whether steps can be started now; the first call begins to make it so, which takes seconds."""
+        if self._server is None:
+            self._server = attempts.start_server(search.spec)
+        return self.warm
+
+    @property
+    def warm(self) -> bool:
+        """Whether steps can be started without waiting."""
+        return self._server is not None and self._server.is_set()
+
     def start(self, request: StepRequest, search: RecipeSearch) -> None:
         """Write the attempt's document and start its process. OutputError when the folder cannot be written."""
         folder = self.folder / "steps" / request.name / str(request.attempt)
@@ -93,10 +106,10 @@ class LocalSteps:
 
     def wait(self, seconds: float, *, also: int) -> None:
         """Sleep until a step ends, ``also`` (a descriptor) turns readable or ``seconds`` have passed."""
-        adopted = any(
-            name not in self._finished and name not in self._processes for name in self._newest
-        )  # of those no process tells us that they have ended
-        limit = min(seconds, ADOPTED_LOOK_SECONDS) if adopted else seconds
+        # The end of an adopted attempt, and of the server's imports, is seen only by looking.
+        silent = any(name not in self._finished and name not in self._processes for name in self._newest)
+        warming = self._server is not None and not self.warm
+        limit = min(seconds, SHORT_LOOK_SECONDS) if silent or warming else seconds
         connection.wait([also, *(process.sentinel for process in self._processes.values())], limit)
 
     def stop(self, names: Sequence[str]) -> None:

@@ -45,3 +45,16 @@ def stop_request() -> Generator[StopRequest]:
             signal.signal(number, handler)
         os.close(reader)
         os.close(writer)
+
+
+@contextmanager
+def ignored(number: signal.Signals) -> Generator[None]:
+    """Ignore a signal while the block runs; programs that are started in it ignore it for good."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
