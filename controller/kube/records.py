@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from autosel_runtime.digest import canonical_json
 from autosel_runtime.errors import DataError
 from controller.kube.outcomes import Outcome, lost
 from controller.kube.podstate import epoch
@@ -78,7 +77,7 @@ def record_of(name: str, outcome: Outcome) -> dict[str, Any]:
     if result.finished_at is not None:
         record["finishedAt"] = timestamp(result.finished_at)
     if result.summary:
-        record["summary"] = canonical_json(result.summary).decode()
+        record["summary"] = orjson.dumps(dict(result.summary)).decode()
     return record
 
 
