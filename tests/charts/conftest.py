@@ -1,14 +1,18 @@
 """Helm and a control plane for the tests of the chart.
 
-``helm`` comes from AUTOSEL_TEST_HELM or the path. The API server comes from AUTOSEL_TEST_CONTROL_PLANE, a script that
-starts one in a new folder and writes ``kubeconfig`` and ``pids`` there, and ``kubectl`` from AUTOSEL_TEST_KUBECTL or the
-path. Without them the tests are skipped, and say so.
+``helm`` comes from AUTOSEL_TEST_HELM or the path. The API server comes from AUTOSEL_TEST_CONTROL_PLANE, a script
+that starts one in a new folder and writes ``kubeconfig`` and ``pids`` there, and ``kubectl`` from
+AUTOSEL_TEST_KUBECTL or the path. Without them the tests are skipped, and say so.
 """
 
+import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +49,27 @@ class Cluster:
 
     kubectl: Program
     helm: Program
+
+    def call_as(self, token: str, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        """Make one call to the API server with a token; return status and answer.
+
+        kubectl would ask for much more than the call that is meant.
+        """
+        config = yaml.safe_load(Path(self.kubectl.command[1].removeprefix("--kubeconfig=")).read_text())
+        place = config["clusters"][0]["cluster"]
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        request = urllib.request.Request(
+            place["server"] + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": kind},
+        )
+        tls = ssl.create_default_context(cafile=place["certificate-authority"])
+        try:
+            with urllib.request.urlopen(request, context=tls, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
 
     def objects(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the objects that ``kubectl get`` finds."""

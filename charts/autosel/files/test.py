@@ -23,7 +23,7 @@ def post(search: dict) -> tuple[int, str]:
         },
     )
     try:
-        with urllib.request.urlopen(
+        with urllib.request.urlopen(  # noqa: S310 - the address above is HTTPS
             request, context=ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
         ) as answer:
             return answer.status, ""
