@@ -193,7 +193,7 @@ def _pods_waiting(pods: Sequence[Mapping[str, Any]]) -> Waiting | None:
 
 def _infrastructure(frame: _Frame, code: int, word: str, sentence: str) -> Outcome:
     """A failure that is nobody's fault: it costs no attempt until there have been too many of them."""
-    restarts = min(frame.restarts + 1, frame.number, MAX_RESTARTS)
+    restarts = max(frame.restarts, min(frame.restarts + 1, frame.number, MAX_RESTARTS))
     counted = _Frame(
         number=frame.number,
         restarts=restarts,

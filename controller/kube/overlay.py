@@ -25,10 +25,36 @@ MATCHED = {
 }
 MERGED_ITEMS = frozenset({"containers", "initContainers"})
 APPENDED = frozenset({"tolerations", "topologySpreadConstraints", "envFrom"})
+LISTS = APPENDED | {"add", "drop", "ports"}
+FREE_MAPS = frozenset({"labels", "annotations", "nodeSelector", "matchLabels", "requests", "limits"})
+OBJECTS = FREE_MAPS | {
+    "metadata",
+    "spec",
+    "securityContext",
+    "capabilities",
+    "seccompProfile",
+    "appArmorProfile",
+    "resources",
+}
+# The kinds of volume that restricted pod security knows.
+VOLUMES = frozenset(
+    {
+        "name",
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+)
 
 OWN_VARIABLES = frozenset({"AUTOSEL_RESULT_FILE", "JOB_COMPLETION_INDEX"})
 OWN_FOLDER = "/etc/autosel"
 OWN_VOLUMES = frozenset({"document", "ca-bundle"})
+RESTRICTED = "restricted pod security does not allow it"
 STEP_FIELDS = ("command", "args", "terminationMessagePath", "terminationMessagePolicy")
 
 CONTAINER_SECURITY: Mapping[str, Any] = {
@@ -43,71 +69,94 @@ def merge_template(template: Mapping[str, Any], overlay: Mapping[str, Any], *, f
 
     Raises ConfigError for an overlay that has another shape than a pod template or asks for what is not allowed.
     """
-    merged = _merge_map(template, overlay, field)
+    overlay = _without_nulls(overlay)
+    _check_shapes(overlay, field)
     for path, message in _refusals(overlay):
         raise ConfigError(f"{field}.{path}: {message}")
-    spec = merged["spec"]
+    merged = _merge_map(template, overlay)
     for kind in ("containers", "initContainers"):
-        for container in spec.get(kind, []):
-            security = {**CONTAINER_SECURITY, **container.get("securityContext", {})}
-            container["securityContext"] = security
+        for container in merged["spec"].get(kind, []):
+            container["securityContext"] = _merge_map(
+                CONTAINER_SECURITY, container.get("securityContext", {})
+            )
     return merged
 
 
-def _merge_map(base: Mapping[str, Any], over: Mapping[str, Any], field: str) -> dict[str, Any]:
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_shapes(value: Mapping[str, Any], field: str) -> None:
+    """Refuse objects, lists and entries that are not what their names say, so that all else can rely on it."""
+    for key, item in value.items():
+        where = f"{field}.{key}"
+        if key in OBJECTS and not isinstance(item, dict):
+            raise ConfigError(f"{where}: {item!r} is not an object")
+        if key in MATCHED or key in LISTS:
+            if not isinstance(item, list):
+                raise ConfigError(f"{where}: {item!r} is not a list")
+            name = MATCHED.get(key)
+            for index, entry in enumerate(item):
+                if name is not None and not (isinstance(entry, dict) and isinstance(entry.get(name), str)):
+                    raise ConfigError(f"{where}[{index}]: {name} is missing; entries are matched by it")
+        if key in FREE_MAPS:
+            continue
+        for path, entry in _entries(item, where):
+            if isinstance(entry, dict):
+                _check_shapes(entry, path)
+
+
+def _entries(item: Any, where: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(item, list):
+        yield from ((f"{where}[{index}]", entry) for index, entry in enumerate(item))
+    else:
+        yield where, item
+
+
+def _merge_map(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
-        where = f"{field}.{key}"
-        if value is None:
-            continue
         old = result.get(key)
-        if old is None and key not in MATCHED:
-            result[key] = value
-        elif isinstance(old, dict) and isinstance(value, dict):
-            result[key] = _merge_map(old, value, where)
-        elif isinstance(value, list) and isinstance(old, list | None):
-            result[key] = _merge_list(key, old or [], value, where)
-        elif isinstance(old, dict | list) or key in MATCHED:
-            wanted = "an object" if isinstance(old, dict) else "a list"
-            raise ConfigError(f"{where}: {value!r} is not {wanted}")
+        if isinstance(old, dict) and isinstance(value, dict):
+            result[key] = _merge_map(old, value)
+        elif isinstance(value, list):
+            result[key] = _merge_list(key, old if isinstance(old, list) else [], value)
         else:
             result[key] = value
     return result
 
 
-def _merge_list(key: str, old: list[Any], new: list[Any], field: str) -> list[Any]:
+def _merge_list(key: str, old: list[Any], new: list[Any]) -> list[Any]:
     if key in APPENDED:
         return [*old, *(item for item in new if item not in old)]
     name = MATCHED.get(key)
     if name is None:
         return list(new)
-    items: dict[Any, Any] = {item[name]: item for item in old}
-    for index, item in enumerate(new):
-        if not isinstance(item, dict) or not isinstance(item.get(name), str):
-            raise ConfigError(f"{field}[{index}]: {name} is missing; entries are matched by it")
+    items: dict[str, Any] = {item[name]: item for item in old}
+    for item in new:
         known = items.get(item[name], {})
-        items[item[name]] = (
-            _merge_map(known, item, f"{field}[{index}]") if key in MERGED_ITEMS else dict(item)
-        )
+        items[item[name]] = _merge_map(known, item) if key in MERGED_ITEMS else dict(item)
     return list(items.values())
 
 
 def _refusals(overlay: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the paths of all that is not allowed, with the reason. Shapes were checked by the merge."""
+    """Yield the paths of all that is not allowed, with the reason; shapes have been checked."""
     for key in overlay:
         if key not in ("metadata", "spec"):
             yield key, "a pod template has metadata and spec, nothing else"
-    metadata: Mapping[str, Any] = overlay.get("metadata") or {}
+    metadata: Mapping[str, Any] = overlay.get("metadata", {})
     for key in metadata:
         if key not in ("labels", "annotations"):
             yield f"metadata.{key}", "only labels and annotations can be added"
-    for key in metadata.get("labels") or {}:
+    for key in metadata.get("labels", {}):
         if key == MANAGED_BY or key.split("/")[0].endswith(("autosel.dev", "kubernetes.io", "k8s.io")):
             yield f"metadata.labels.{key}", "this label belongs to the operator"
-    spec: Mapping[str, Any] = overlay.get("spec") or {}
+    spec: Mapping[str, Any] = overlay.get("spec", {})
     yield from _pod_refusals(spec)
     for kind in ("containers", "initContainers"):
-        for index, container in enumerate(spec.get(kind) or []):
+        for index, container in enumerate(spec.get(kind, [])):
             yield from _container_refusals(container, f"spec.{kind}[{index}]")
 
 
@@ -123,12 +172,12 @@ def _pod_refusals(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("activeDeadlineSeconds", "subdomain", "hostname", "ephemeralContainers"):
         if spec.get(key) is not None:
             yield f"spec.{key}", "it belongs to the operator"
-    for index, volume in enumerate(spec.get("volumes") or []):
+    for index, volume in enumerate(spec.get("volumes", [])):
         if volume.get("name") in OWN_VOLUMES:
             yield f"spec.volumes[{index}].name", f"{volume['name']} belongs to the operator"
-        if "hostPath" in volume:
-            yield f"spec.volumes[{index}].hostPath", "folders of the node are not allowed in step pods"
-    yield from _security_refusals(spec.get("securityContext") or {}, "spec.securityContext")
+        for kind in sorted(volume.keys() - VOLUMES):
+            yield f"spec.volumes[{index}].{kind}", RESTRICTED
+    yield from _security_refusals(spec.get("securityContext", {}), "spec.securityContext")
 
 
 def _container_refusals(container: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
@@ -136,31 +185,34 @@ def _container_refusals(container: Mapping[str, Any], path: str) -> Iterator[tup
         for key in STEP_FIELDS:
             if container.get(key) is not None:
                 yield f"{path}.{key}", "what the step container runs belongs to the operator"
-        for index, entry in enumerate(container.get("env") or []):
+        for index, entry in enumerate(container.get("env", [])):
             if entry.get("name") in OWN_VARIABLES:
                 yield f"{path}.env[{index}].name", f"{entry['name']} belongs to the operator"
-        for index, mount in enumerate(container.get("volumeMounts") or []):
+        for index, mount in enumerate(container.get("volumeMounts", [])):
             if f"{mount.get('mountPath', '')}/".startswith(f"{OWN_FOLDER}/"):
                 yield f"{path}.volumeMounts[{index}].mountPath", f"{OWN_FOLDER} belongs to the operator"
-    yield from _security_refusals(container.get("securityContext") or {}, f"{path}.securityContext")
+    for index, port in enumerate(container.get("ports", [])):
+        if isinstance(port, dict) and port.get("hostPort"):
+            yield f"{path}.ports[{index}].hostPort", RESTRICTED
+    yield from _security_refusals(container.get("securityContext", {}), f"{path}.securityContext")
 
 
 def _security_refusals(context: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    restricted = "restricted pod security does not allow it"
-    for key in ("privileged", "allowPrivilegeEscalation"):
+    for key in ("privileged", "allowPrivilegeEscalation", "sysctls", "seLinuxOptions", "windowsOptions"):
         if context.get(key):
-            yield f"{path}.{key}", restricted
+            yield f"{path}.{key}", RESTRICTED
     for key, wanted in (("runAsNonRoot", True), ("readOnlyRootFilesystem", True)):
         if context.get(key, wanted) != wanted:
-            yield f"{path}.{key}", restricted
+            yield f"{path}.{key}", RESTRICTED
     if context.get("runAsUser") == 0:
-        yield f"{path}.runAsUser", restricted
-    if (context.get("seccompProfile") or {}).get("type") == "Unconfined":
-        yield f"{path}.seccompProfile.type", restricted
+        yield f"{path}.runAsUser", RESTRICTED
+    for key in ("seccompProfile", "appArmorProfile"):
+        if context.get(key, {}).get("type") == "Unconfined":
+            yield f"{path}.{key}.type", RESTRICTED
     if context.get("procMount", "Default") != "Default":
-        yield f"{path}.procMount", restricted
-    capabilities = context.get("capabilities") or {}
+        yield f"{path}.procMount", RESTRICTED
+    capabilities = context.get("capabilities", {})
     if capabilities.get("add"):
-        yield f"{path}.capabilities.add", restricted
+        yield f"{path}.capabilities.add", RESTRICTED
     if "ALL" not in capabilities.get("drop", ["ALL"]):
         yield f"{path}.capabilities.drop", "it must hold ALL"

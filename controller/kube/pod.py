@@ -111,7 +111,7 @@ def _container(
         "imagePullPolicy": settings.image_pull_policy,
         "command": _command(request, resources, nodes, job, service),
         "env": [
-            *_environment(resources),
+            *_environment(_threads(resources.cpu) // _processes(request, resources)),
             *accelerators.environment(resources.accelerator, nodes=nodes),
             *secret_environment(search.spec, storage, request.step),
         ],
@@ -127,8 +127,8 @@ def _command(
     request: StepRequest, resources: StepResources, nodes: int, job: str, service: str | None
 ) -> list[str]:
     step = ["autosel_runtime.steps", request.step, "--spec", f"{DOCUMENT_FOLDER}/{DOCUMENT_FILE}"]
-    devices = accelerators.device_count(resources.accelerator)
-    if request.step != "train" or (nodes == 1 and devices <= 1):
+    processes = _processes(request, resources)
+    if nodes == 1 and processes == 1:
         return ["python", "-m", *step]
     where = ["--standalone"]
     if service is not None:
@@ -138,18 +138,24 @@ def _command(
             "--node-rank=$(JOB_COMPLETION_INDEX)",
             f"--rdzv-endpoint={job}-0.{service}:{RENDEZVOUS_PORT}",
         ]
-    return ["torchrun", *where, f"--nproc-per-node={max(1, devices)}", "-m", *step]
+    return ["torchrun", *where, f"--nproc-per-node={processes}", "-m", *step]
 
 
-def _environment(resources: StepResources) -> list[dict[str, Any]]:
-    """A fixed number of threads, since sums of floats depend on it; caches in the scratch folder."""
+def _processes(request: StepRequest, resources: StepResources) -> int:
+    """Return the processes of a pod: training has one a device, every other step is one."""
+    devices = accelerators.device_count(resources.accelerator)
+    return max(1, devices) if request.step == "train" else 1
+
+
+def _environment(threads: int) -> list[dict[str, Any]]:
+    """A fixed number of threads a process, since sums of floats depend on it; caches in the scratch folder."""
     variables = {
         RESULT_FILE_VARIABLE: RESULT_FILE,
         "HOME": WORK,
         "USER": "autosel",  # the numeric user has no entry in the image's list of users
         "XDG_CACHE_HOME": f"{WORK}/cache",
         "HF_HOME": f"{WORK}/cache/huggingface",
-        "OMP_NUM_THREADS": str(_threads(resources.cpu)),
+        "OMP_NUM_THREADS": str(max(1, threads)),
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
     }

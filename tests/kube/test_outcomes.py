@@ -111,9 +111,11 @@ def test_of_several_failed_pods_the_cause_is_told_not_the_victims() -> None:
     assert outcome_of(several, pods).result.reason == "the step ended with exit code 1: early"
 
 
-@pytest.mark.parametrize(("reason", "counts"), [("NodeLost", False), ("UnexpectedAdmissionError", False), ("Evicted", True)])
+@pytest.mark.parametrize(
+    ("reason", "counts"), [("NodeLost", False), ("UnexpectedAdmissionError", False), ("Evicted", True)]
+)
 def test_ends_by_the_node(reason: str, counts: bool) -> None:
-    ended = pod(phase="Failed", reason="", containerStatuses=[]) | {}
+    ended = pod(phase="Failed", reason="", containerStatuses=[])
     ended["status"] |= {"reason": reason, "message": "used too much disk"}
     found = outcome_of(job(status=FAILED), [ended])
     assert (found.restarts == 0) == counts
