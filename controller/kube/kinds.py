@@ -34,5 +34,6 @@ TRIALS = Kind(group=GROUP, version=VERSION, plural="recipetrials", kind="RecipeT
 JOBS = Kind(group="batch", version="v1", plural="jobs", kind="Job")
 PODS = Kind(group="", version="v1", plural="pods", kind="Pod")
 CONFIG_MAPS = Kind(group="", version="v1", plural="configmaps", kind="ConfigMap")
-EVENTS = Kind(group="events.k8s.io", version="v1", plural="events", kind="Event")
+SERVICES = Kind(group="", version="v1", plural="services", kind="Service")
+EVENTS = Kind(group="", version="v1", plural="events", kind="Event")
 LEASES = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")

@@ -4,12 +4,13 @@ Its clock stands still unless a test moves it. Every call can be cut off before 
 with any error, so that a test can be cruel at one exact point.
 """
 
-import copy
 import types
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+import orjson
 
 from controller.kube.client import Listing, Object
 from controller.kube.errors import (
@@ -57,7 +58,7 @@ def switch() -> Generator[None, None, None]:
 
 @dataclass(kw_only=True)
 class FakeApi:
-    """The server's objects and what is done to calls."""
+    """The server's objects, replaced and never changed in place, and what is done to calls."""
 
     fault: Callable[[Call], Fault | None] = lambda call: None
     clock: float = 1_700_000_000.0
@@ -65,7 +66,7 @@ class FakeApi:
     objects: dict[Reference, Object] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     created: list[Object] = field(default_factory=list)
-    _counter: int = 0
+    version: int = 0
 
     def now(self) -> float:
         """The server's clock."""
@@ -122,7 +123,7 @@ class FakeApi:
             raise Killed
         if isinstance(fault, ApiError):
             raise fault
-        answer = copy.deepcopy(effect())
+        answer = _copy(effect())
         if fault == "kill_after":
             raise Killed
         if fault == "lose_answer":
@@ -145,25 +146,25 @@ class FakeApi:
             for (plural, space, _), item in sorted(self.objects.items())
             if plural == kind.plural and namespace in (None, space) and selected(item)
         ]
-        return Listing(items=tuple(items), resource_version=str(self._counter))
+        return Listing(items=tuple(items), resource_version=str(self.version))
 
     def _create(self, kind: Kind, namespace: str, body: Object) -> Object:
         name = body["metadata"]["name"]
         if (kind.plural, namespace, name) in self.objects:
             raise AlreadyExistsError(f"{kind.plural} {name!r} already exists", status=409)
-        item = copy.deepcopy(body)
+        item = _copy(body)
         if kind.plural in WITH_STATUS:
             item.pop("status", None)
-        self._counter += 1
+        self.version += 1
         item["metadata"] |= {
             "namespace": namespace,
-            "uid": f"uid-{self._counter:06d}",
-            "resourceVersion": str(self._counter),
+            "uid": f"uid-{self.version:06d}",
+            "resourceVersion": str(self.version),
             "creationTimestamp": timestamp(self.clock),
             "generation": 1,
         }
         self.objects[kind.plural, namespace, name] = item
-        self.created.append(copy.deepcopy(item))
+        self.created.append(_copy(item))
         return item
 
     def _patch(self, kind: Kind, namespace: str, name: str, body: Object, subresource: str | None) -> Object:
@@ -172,13 +173,13 @@ class FakeApi:
             wanted = (body.get("metadata") or {}).get(key)
             if wanted is not None and wanted != old["metadata"][key]:
                 raise ConflictError(f"{kind.plural} {name!r}: {key} is not {wanted}", status=409)
-        changed = merge(copy.deepcopy(old), body)
+        changed = merge(_copy(old), body)
         if kind.plural in WITH_STATUS:
             kept = ("status",) if subresource != "status" else tuple(key for key in old if key != "status")
             for key in kept:
                 changed.pop(key, None)
                 if key in old:
-                    changed[key] = copy.deepcopy(old[key])
+                    changed[key] = _copy(old[key])
         if kind.plural in FIXED_SPEC and changed["spec"] != old["spec"]:
             raise InvalidObjectError("the spec of a RecipeTrial is fixed", status=422)
         changed["metadata"] = {
@@ -190,8 +191,8 @@ class FakeApi:
         }
         if changed == old:
             return old
-        self._counter += 1
-        changed["metadata"]["resourceVersion"] = str(self._counter)
+        self.version += 1
+        changed["metadata"]["resourceVersion"] = str(self.version)
         if changed.get("spec") != old.get("spec"):
             changed["metadata"]["generation"] += 1
         self.objects[kind.plural, namespace, name] = changed
@@ -202,6 +203,7 @@ class FakeApi:
         if uid not in (None, old["uid"]) or version not in (None, old["resourceVersion"]):
             raise ConflictError(f"{kind.plural} {name!r} is another object by now", status=409)
         del self.objects[kind.plural, namespace, name]
+        self.version += 1
 
     def collect_garbage(self) -> None:
         """Delete objects whose owners are gone, and finished Jobs whose time is up."""
@@ -221,10 +223,16 @@ class FakeApi:
                 del self.objects[reference]
 
 
+def _copy(value: Any) -> Any:
+    if isinstance(value, Listing):
+        return Listing(items=tuple(_copy(list(value.items))), resource_version=value.resource_version)
+    return orjson.loads(orjson.dumps(value))
+
+
 def merge(target: Any, patch: Any) -> Any:
     """Apply a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
+        return _copy(patch)
     result = target if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:

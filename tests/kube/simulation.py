@@ -1,0 +1,163 @@
+"""Searches in a simulated cluster: the real controller passes on a fake API server, steps that answer by script."""
+
+import copy
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.kube.errors import ApiError
+from controller.kube.kinds import CONFIG_MAPS, JOBS, PODS, SEARCHES
+from controller.kube.observe import Key
+from controller.kube.passes import Done, Settings, reconcile_search
+from controller.kube.settings import JobSettings
+from tests.controller.world import search
+from tests.kube.fake_api import FakeApi, Killed, timestamp
+from tests.kube.kubelet import Steps, document_of, pod_of, pod_status
+
+KEY = Key(namespace="ml", name="simulated")
+SETTINGS = Settings(jobs=JobSettings(image="step:1"), job_ttl_seconds=3600)
+
+
+def drive(*passes: Coroutine[Any, Any, Any], choose: Callable[[int], int] = lambda count: 0) -> list[Any]:
+    """Run passes to their ends, switching between them at every call; errors are returned like results."""
+    results: list[Any] = [None] * len(passes)
+    alive = list(range(len(passes)))
+    while alive:
+        index = alive[choose(len(alive))]
+        try:
+            passes[index].send(None)
+        except StopIteration as stop:
+            results[index] = stop.value
+            alive.remove(index)
+        except (ApiError, Killed) as error:
+            results[index] = error
+            alive.remove(index)
+    return results
+
+
+def do(call: Coroutine[Any, Any, Any]) -> Any:
+    """Make one call that must succeed."""
+    result = drive(call)[0]
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """One search in a cluster."""
+
+    api: FakeApi = field(default_factory=FakeApi)
+    steps: Steps = field(default_factory=Steps)
+    settings: Settings = SETTINGS
+    last: Any = None
+
+    def create(self, **spec: Any) -> None:
+        """Create the search."""
+        body = search(**{"storage": {"uri": "s3://bucket/p"}, **spec}).model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
+        do(self.api.create(SEARCHES, KEY.namespace, body))
+
+    def edit(self, **spec: Any) -> None:
+        """Change the search as its user."""
+        do(self.api.patch(SEARCHES, KEY.namespace, KEY.name, {"spec": spec}))
+
+    def fork(self) -> "Cluster":
+        """An independent copy of everything."""
+        other = copy.copy(self)
+        other.api = copy.copy(self.api)
+        for name in ("objects", "created", "calls"):
+            setattr(other.api, name, copy.copy(getattr(self.api, name)))
+        other.steps = copy.copy(self.steps)
+        other.steps.artifacts, other.steps.done = dict(self.steps.artifacts), list(self.steps.done)
+        return other
+
+    def step(self) -> Any:
+        """One pass of the controller; returns what it returned or raised."""
+        self.last = drive(reconcile_search(self.api, KEY, self.settings))[0]
+        return self.last
+
+    def settle(self, *, limit: int = 20) -> None:
+        """Make passes until one changes nothing: all is done that can be done now."""
+        for _ in range(limit):
+            before = self.api.version
+            self.step()
+            self.api.collect_garbage()
+            if self.api.version == before and (self.last is None or isinstance(self.last, Done)):
+                return
+        raise AssertionError(f"passes keep changing things: {self.api.calls[-10:]} {self.last}")
+
+    def running(self) -> list[dict[str, Any]]:
+        """Jobs that have not ended."""
+        return [job for job in self.api.find(JOBS) if not (job.get("status") or {}).get("conditions")]
+
+    def finish(self, job: dict[str, Any]) -> None:
+        """Let the step of a Job run and end."""
+        name = job["metadata"]["name"]
+        config_map = self.api.objects[CONFIG_MAPS.plural, KEY.namespace, name]
+        code, message = self.steps.run(document_of(config_map))
+        self.api.clock += 1.0
+        time = timestamp(self.api.clock)
+        do(self.api.create(PODS, KEY.namespace, pod_of(job, name=f"{name}-0")))
+        do(
+            self.api.patch(
+                PODS, KEY.namespace, f"{name}-0", {"status": pod_status(code, message, time)}, "status"
+            )
+        )
+        end = {
+            "type": "Complete" if code == 0 else "Failed",
+            "status": "True",
+            "lastTransitionTime": time,
+            "reason": "Done" if code == 0 else "BackoffLimitExceeded",
+        }
+        status = {"conditions": [end], "startTime": time} | ({"completionTime": time} if code == 0 else {})
+        do(self.api.patch(JOBS, KEY.namespace, name, {"status": status}, "status"))
+
+    def advance(self) -> bool:
+        """Let the world move: one running Job ends, or time passes until the controller looks again."""
+        jobs = self.running()
+        if jobs:
+            self.finish(jobs[0])
+            return True
+        wait = self.last.requeue_after if isinstance(self.last, Done) else None
+        self.api.clock += wait or 0.0
+        return wait is not None
+
+    def run(self, *, limit: int = 500) -> None:
+        """Run the search until nothing more happens."""
+        for _ in range(limit):
+            self.settle()
+            if not self.advance():
+                return
+        raise AssertionError(f"no end in sight: {self.condition('Ready')}")
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """The search's object."""
+        return self.api.objects[SEARCHES.plural, KEY.namespace, KEY.name]
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """A condition of the search."""
+        return next(entry for entry in self.search["status"]["conditions"] if entry["type"] == kind)
+
+    def started(self) -> list[str]:
+        """Names of all Jobs ever created, in order of name."""
+        return sorted(item["metadata"]["name"] for item in self.api.created if item["kind"] == "Job")
+
+    def picture(self) -> dict[str, Any]:
+        """All objects but events, with UIDs told as names and without versions: what two runs are compared by."""
+        objects = {
+            "/".join(reference): item
+            for reference, item in self.api.objects.items()
+            if reference[0] != "events"
+        }
+        text = json.dumps(objects, sort_keys=True)
+        for item in self.api.created:
+            metadata = item["metadata"]
+            text = text.replace(metadata["uid"], f"uid of {item['kind']} {metadata['name']}")
+        picture = json.loads(text)
+        for item in picture.values():
+            item["metadata"].pop("resourceVersion")
+        return picture
