@@ -32,6 +32,7 @@ generate: .venv/installed  ## definitions, the chart's copies of them, the chart
 	$(BIN)/python -m autosel_runtime.api.crd crds
 	cp crds/*.yaml charts/autosel/files/crds/
 	$(BIN)/python charts/readme.py
+	helm template autosel charts/autosel --namespace autosel --no-hooks --set crds.enabled=false > gitops/kustomize/base/controller.yaml
 
 lock: .venv/installed  ## write the versions of this environment into the lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > requirements.lock
