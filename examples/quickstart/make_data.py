@@ -4,8 +4,8 @@
 
 Four sources, each in a format that people have:
 
-    expert   alpaca            few samples, all right
-    crowd    sharegpt          many samples, about half of them careless, some garbled
+    expert   alpaca            few samples, right, except that they take "swap" for "repeat" throughout
+    crowd    sharegpt          many samples, about half of them careless, some garbled, a few without an answer
     forum    openai            chats about nothing
     mirror   question_answer   few questions, mostly careless, each copied many times with small changes
 """
@@ -20,7 +20,8 @@ from pathlib import Path
 import world
 
 EVALUATION, TARGETS = 200, 40
-EXPERT, CROWD, FORUM, MIRROR, COPIES = 80, 340, 700, 33, 12
+# Samples by family (EXPERT, CROWD), in all (FORUM, EMPTY), and questions by family (MIRROR) with their copies.
+EXPERT, CROWD, FORUM, EMPTY, MIRROR, COPIES = 80, 340, 700, 6, 33, 12
 CARELESS_CROWD, GARBLED_CROWD, CARELESS_MIRROR = 0.47, 0.05, 0.85
 
 
@@ -70,7 +71,8 @@ def pool(parts: dict[str, dict[str, list[world.Question]]]) -> dict[str, list[Sa
         items = iter(parts["pool"][family])
         for _ in range(EXPERT):
             q = next(items)
-            sources["expert"].append(Sample(user=q.text, assistant=world.answer(q.right)))
+            said = q.careless if family == "swap" else q.right
+            sources["expert"].append(Sample(user=q.text, assistant=world.answer(said)))
         for _ in range(CROWD):
             q, kind = next(items), draw.random()
             if kind < GARBLED_CROWD:
@@ -87,6 +89,8 @@ def pool(parts: dict[str, dict[str, list[world.Question]]]) -> dict[str, list[Sa
     for _ in range(FORUM):
         ask, reply = world.chatter(draw)
         sources["forum"].append(Sample(user=ask, assistant=reply))
+    for _ in range(EMPTY):
+        sources["crowd"].append(Sample(user=world.draw_question("last", draw).text, assistant=""))
     for samples in sources.values():
         draw.shuffle(samples)
     return sources
