@@ -60,7 +60,7 @@ class StepResources(Model):
     )
     pod_template: FreeObject = Field(
         default_factory=dict[str, Any],
-        description="Merged over the pod template that the operator makes.",
+        description="Merged over the pod template that the operator makes; what loosens its security is refused.",
         examples=[{"spec": {"runtimeClassName": "nvidia"}}],
     )
 
@@ -135,7 +135,8 @@ class StorageSpec(Model):
     )
     ca_bundle: Uri | None = Field(
         default=None,
-        description="File with certificates of the endpoint's authority.",
+        description="File with certificates of the endpoint's authority; in a cluster also configmap://NAME/KEY or "
+        "secret://NAME/KEY.",
         examples=["/etc/ca/ca.crt"],
     )
     access_key: SecretKeyRef | None = Field(
