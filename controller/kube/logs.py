@@ -35,4 +35,6 @@ def set_up_logs(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("kopf").setLevel(max(logging.WARNING, root.level))
+    # It runs in a thread on purpose, and says at each start that it gets no signals there.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     logging.getLogger("aiohttp").setLevel(max(logging.WARNING, root.level))
