@@ -25,7 +25,7 @@ HEADS: Mapping[str, str] = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog=example("autosel transfer runs/quickstart examples/smollm2/model"))(transfer)
+    app.command(epilog=example("autosel transfer runs/quickstart runs/tuned"))(transfer)
     app.command(epilog=example("autosel ood runs/quickstart --tasks examples/quickstart/more_tasks.yaml"))(
         ood
     )

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     group.command(
         epilog=example(
             "autosel pool build expert=examples/quickstart/pool/expert.jsonl",
-            "examples/quickstart/pool/forum.jsonl --out runs/pool",
+            "examples/quickstart/pool/crowd.jsonl --out runs/pool",
         )
     )(build)
     group.command(

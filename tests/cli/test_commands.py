@@ -103,8 +103,8 @@ def test_mapping_that_is_never_right_or_an_endpoint_that_is_down(server: Server)
 
 
 def test_key_of_the_environment_is_sent_and_never_shown(
-    server: Server,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    server: Server,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _write("odd.jsonl", [{"frage": "q", "antwort": "a"}])
     monkeypatch.setenv("MY_KEY", "sk-0123456789")
