@@ -38,8 +38,8 @@ def main(address: str) -> int:
         "kind": "RecipeSearch",
         "metadata": {"name": "helm-test"},
         "spec": {
-            "pool": {"sources": [{"name": "sample", "uri": "s3://sample/pool.jsonl"}]},
-            "model": {"uri": "s3://sample/model"},
+            "pool": {"sources": [{"name": "sample", "uri": "/data/pool.jsonl"}]},
+            "model": {"uri": "/data/model"},
             "evaluation": {"tasks": [{"name": "gsm8k"}]},
         },
     }

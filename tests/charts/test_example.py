@@ -1,0 +1,86 @@
+"""The example for a cluster: checked by the model, taken by an API server, turned into Jobs that it takes too."""
+
+import json
+from typing import Any, get_args
+
+import yaml
+
+from autosel_runtime.api.load import load_search
+from autosel_runtime.api.resources import StepName
+from controller.kube.jobs import Owner, render_step
+from controller.kube.settings import JobSettings
+from controller.reconcile.model import StepRequest
+from tests.charts.conftest import ROOT, Cluster
+
+FOLDER = ROOT / "examples" / "kubernetes"
+UID = "6f1c2a34-0000-4000-8000-000000000000"
+
+
+def test_it_is_valid() -> None:
+    search = load_search(FOLDER / "search.yaml")
+    assert search.spec.storage.uri == "s3://ml-data/autosel"
+    assert search.spec.steps.train.accelerator.kind == "nvidia"
+
+
+def test_steps_become_jobs_that_fit_the_pools_and_the_queue() -> None:
+    for job in _jobs("team-a"):
+        assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+        pod = job["spec"]["template"]["spec"]
+        (step,) = pod["containers"]
+        assert {"name": "inputs", "mountPath": "/data", "readOnly": True} in step["volumeMounts"]
+        gpus = step["resources"].get("limits", {}).get("nvidia.com/gpu")
+        assert pod["nodeSelector"] == {"pool": "gpu" if gpus else "cpu"}
+        secrets = {item["name"] for item in step["env"] if "valueFrom" in item}
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= secrets
+    flavors = [item for item in _documents("queue.yaml") if item["kind"] == "ResourceFlavor"]
+    assert [item["spec"]["nodeLabels"]["pool"] for item in flavors] == ["cpu", "gpu"]
+    (queue,) = (item for item in _documents("queue.yaml") if item["kind"] == "LocalQueue")
+    assert queue["metadata"] == {"name": "team-a", "namespace": "team-a"}
+
+
+def test_an_api_server_takes_all_of_it_under_restricted_pod_security(cluster: Cluster) -> None:
+    namespace = "team-a"
+    cluster.kubectl("create", "namespace", namespace)
+    cluster.kubectl.ok(
+        "label", "--overwrite", f"namespace/{namespace}", "pod-security.kubernetes.io/enforce=restricted"
+    )
+    cluster.kubectl.ok(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-f",
+        str(ROOT / "crds" / "recipesearches.autosel.dev.yaml"),
+    )
+    cluster.kubectl.ok(
+        "wait", "--for=condition=Established", "crd/recipesearches.autosel.dev", "--timeout=30s"
+    )
+    try:
+        cluster.kubectl.ok("apply", "-k", str(FOLDER), "--dry-run=server")
+        for job in _jobs(namespace):
+            cluster.kubectl.ok("create", "--dry-run=server", "-f", "-", text=json.dumps(job))
+            pod = {"apiVersion": "v1", "kind": "Pod", **job["spec"]["template"]}
+            pod["metadata"] = {"name": "step", "namespace": namespace, "labels": pod["metadata"]["labels"]}
+            cluster.kubectl.ok("create", "--dry-run=server", "-f", "-", text=json.dumps(pod))
+    finally:
+        cluster.kubectl.ok("label", f"namespace/{namespace}", "pod-security.kubernetes.io/enforce-")
+
+
+def _jobs(namespace: str) -> list[dict[str, Any]]:
+    search = load_search(FOLDER / "search.yaml")
+    metadata = search.metadata.model_copy(update={"namespace": namespace, "uid": UID})
+    search = search.model_copy(update={"metadata": metadata})
+    owner = Owner(kind="RecipeSearch", name=metadata.name, uid=UID)
+    settings = JobSettings(image="ghcr.io/autosel/runtime-cpu:0.1.0")
+    return [
+        render_step(
+            StepRequest(name=step, step=step, attempt=1, inputs={}, output=f"{step}/x"),
+            search,
+            owner=owner,
+            settings=settings,
+        ).job
+        for step in get_args(StepName)
+    ]
+
+
+def _documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((FOLDER / name).read_text()))
