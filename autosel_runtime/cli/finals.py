@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autosel_runtime.cli.inputs import model_folder, read_tasks
-from autosel_runtime.cli.output import Json, command, emit_json, example, note, show
+from autosel_runtime.cli.output import Json, command, emit_json, example, note, show, width_of_output
 
 if TYPE_CHECKING:
     from autosel_runtime.report.model import Estimate
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 
+WIDE = 100
 HEADS: Mapping[str, str] = {
     "untuned": "untuned",
     "full_pool": "full pool",
@@ -112,21 +113,28 @@ def _table(
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from autosel_runtime.report.formats import points, with_interval
+    from autosel_runtime.report.formats import interval, points, signed_points
 
     roles = [role for role in HEADS if any(role in scores for _, scores, _ in rows)]
+    between = ""
     over = next((HEADS[role] for role in ("full_pool", "random_subset", "untuned") if role in roles), None)
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     table.add_column(first, overflow="fold")
     for role in roles:
         table.add_column(HEADS[role], justify="right", style="bold" if role == "search" else None)
     if over is not None:
-        table.add_column(f"gain over {over}", justify="right")
+        # In a narrow terminal the interval goes below the gain, and the head below itself.
+        between = "\n" if width_of_output() < WIDE else " "
+        table.add_column(f"gain over{between}{over}", justify="right", no_wrap=True)
     for label, scores, gain in rows:
         cells: list[str] = []
         for role in roles:
             score = scores.get(role)
             error = "" if score is None or score.stderr is None else f" ± {100 * score.stderr:.1f}"
             cells.append(points(score.value if score else None) + error)
-        table.add_row(label, *cells, *([with_interval(gain, signed=True)] if over is not None else []))
+        if over is not None:
+            ends = interval(gain, signed=True)
+            value = signed_points(gain.value if gain else None)
+            cells.append(f"{value}{between}({ends})" if ends else value)
+        table.add_row(label, *cells)
     return table

@@ -1,7 +1,9 @@
 """How commands speak: results on standard output, everything else on standard error."""
 
 import os
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -17,6 +19,7 @@ P = ParamSpec("P")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
+PLAIN_WIDTH = 100
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports of a process that SIGPIPE ended
 
@@ -39,12 +42,28 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def folded(text: str) -> str:
+    """Return ``text`` folded at words to the width of the terminal; unchanged when nobody watches."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return "\n".join(lines)
+
+
+def width_of_output() -> int:
+    """Return the width of standard output in characters; 100 when it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
+
+
 def show(renderable: Any) -> None:
     """Print a rich table or text; 100 columns wide and without colours when nobody watches."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 100
-    console = Console(width=width, highlight=False, emoji=False, markup=False)
+    console = Console(width=width_of_output(), highlight=False, emoji=False, markup=False)
     closed_is_broken(lambda: console.print(renderable))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from autosel_runtime.cli.output import Json, closed_is_broken, command, emit_json, example, note, say
+from autosel_runtime.cli.output import Json, closed_is_broken, command, emit_json, example, folded, note, say
 from autosel_runtime.errors import InvalidDocumentError, Problem
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
@@ -75,7 +75,7 @@ def explain(
         emit_json(found.model_dump(mode="json"))
     else:
         text = explanation_markdown(found) if style == "markdown" else explanation_text(found)
-        say(text.rstrip("\n"))
+        say(folded(text.rstrip("\n")))
 
 
 @command
@@ -99,7 +99,8 @@ def lock(
     if json_output:
         emit_json({"lock": str(path), **found.model_dump(mode="json", by_alias=True)})
     else:
-        say(f"{path}: trial {found.trial}, {found.chosen.size:,} samples, {found.chosen.subset_digest}")
+        say(f"{path}: trial {found.trial}, {found.chosen.size:,} samples")
+        say(f"digest {found.chosen.subset_digest}")
 
 
 @command
