@@ -49,7 +49,7 @@ def test_examples_work_as_printed(words: str, answers: dict[str, Answer]) -> Non
 
 def test_run_ends_with_a_report(answers: dict[str, Answer]) -> None:
     assert f"report: {RUN}/report.html" in answers["run"].out
-    assert "setup.prepare" in answers["run"].err
+    assert "preparing the pool" in answers["run"].err
     report = parse_report(Path(RUN, "report.json").read_text())
     assert report.search.state == "finished"
     assert [transfer.model for transfer in report.transfer] == ["../smollm2/model"]
