@@ -131,7 +131,10 @@ async def stop_steps(api: Api, look: Look, steps: Sequence[str]) -> None:
         numbers = [number for name, number in look.jobs if name == step]
         if not numbers:
             continue
-        metadata = look.jobs[step, max(numbers)]["metadata"]
+        job = look.jobs[step, max(numbers)]
+        metadata = job["metadata"]
+        # The document goes first: of a Job that is gone nothing would remind us.
+        await _delete_parts(api, look, job)
         try:
             await api.delete(
                 JOBS,
@@ -142,7 +145,6 @@ async def stop_steps(api: Api, look: Look, steps: Sequence[str]) -> None:
             )
         except (NotFoundError, ConflictError):
             continue
-        await _delete_parts(api, look, look.jobs[step, max(numbers)])
 
 
 async def retire_jobs(api: Api, look: Look, ttl_seconds: int) -> None:
@@ -175,7 +177,7 @@ async def _delete_parts(api: Api, look: Look, job: Object) -> None:
             found = await api.get(kind, look.key.namespace, part)
             if any(names.is_owned_by(found, uid) for uid in owners):
                 await api.delete(kind, look.key.namespace, part, uid=found["metadata"]["uid"])
-        except (NotFoundError, ConflictError):
+        except NotFoundError:
             continue
 
 

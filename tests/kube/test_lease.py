@@ -141,7 +141,7 @@ def test_a_lease_that_is_gone_or_taken_is_lost_at_once(act: str) -> None:
     asyncio.run(scenario())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_never_two_holders_whatever_fails(seed: int) -> None:
     async def scenario() -> None:
