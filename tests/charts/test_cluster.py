@@ -129,8 +129,10 @@ def test_the_test_pod_is_admitted(scope: str, cluster: Cluster) -> None:
 
 
 def test_rights_are_exactly_these(token: str, scope: str, cluster: Cluster) -> None:
-    assert _rights(cluster, token, "team-a") == RIGHTS
-    elsewhere = RIGHTS if scope == "Cluster" else {}
+    definitions = {("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"}}
+    everywhere = RIGHTS | definitions
+    assert _rights(cluster, token, "team-a") == (everywhere if scope == "Cluster" else RIGHTS)
+    elsewhere = everywhere if scope == "Cluster" else {}
     assert _rights(cluster, token, "team-b") == elsewhere
     lease = {("coordination.k8s.io", "leases"): {"create", "get", "update", "patch"}}
     assert _rights(cluster, token, "autosel-system") == elsewhere | lease
@@ -180,7 +182,8 @@ def test_everything_the_controller_does_is_allowed(token: str, cluster: Cluster)
         ("GET", "/api/v1/nodes"),
         ("GET", "/api/v1/namespaces"),
         ("GET", f"{CORE}/services"),
-        ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
+        ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/recipetrials.autosel.dev"),
+        ("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
         ("GET", "/apis/coordination.k8s.io/v1/namespaces/team-a/leases/autosel"),
         ("GET", f"{LEASES}/other"),
         ("GET", LEASES),
