@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
-from autosel_runtime.errors import AutoselError, ConfigError
+from autosel_runtime.errors import AutoselError
 
 TERMINATED = 143
 
@@ -43,7 +43,11 @@ def run(
         display.close()
     _write_report(folder)
     if outcome.state.stalled:
-        raise ConfigError(f"the search stopped: {outcome.state.message}; logs are under {folder / 'steps'}")
+        error = AutoselError(
+            f"the search stopped: {outcome.state.message}; logs are under {folder / 'steps'}"
+        )
+        error.exit_code = outcome.exit_code
+        raise error
     if json_output:
         emit_json({"folder": str(folder), **asdict(outcome.state)})
     else:

@@ -8,16 +8,16 @@ Children are forked from a server process that has imported the heavy libraries 
 
 import contextlib
 import fcntl
+import json
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver, reduction
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from autosel_runtime.errors import OutputError
 from autosel_runtime.progress import PROGRESS_FILE_VARIABLE
 from autosel_runtime.steps.run import RESULT_FILE_VARIABLE, run_document
 from controller.local.folder import read_json, write_json
+from controller.local.process import Process, ProgramProcess
 from controller.local.stopping import ignored
 
 KILLED = 137
@@ -79,12 +80,12 @@ def start_server(spec: RecipeSearchSpec) -> threading.Event:
     ready = threading.Event()
 
     def warm_up() -> None:
-        try:
+        # If the server has died, the first step will say so; if the run has ended it, nobody needs to know.
+        with contextlib.suppress(EOFError, OSError):
             process = context.Process(target=_nothing)
             process.start()
             process.join()
-        finally:
-            ready.set()  # if the server has died, the first step says so
+        ready.set()
 
     with ignored(signal.SIGINT):  # inherited: ctrl-c is the run's business, not its server's
         forkserver.ensure_running()
@@ -92,29 +93,57 @@ def start_server(spec: RecipeSearchSpec) -> threading.Event:
     return ready
 
 
+def end_server() -> None:
+    """End the server process, also while it still imports. The attempts that it has forked are not touched."""
+    # multiprocessing itself would wait for the end of the imports.
+    pid = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    if isinstance(pid, int):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _nothing() -> None:
     pass
 
 
-def start(folder: Path, environment: Environment) -> ForkServerProcess:
+def start(folder: Path, environment: Environment) -> Process:
     """Start the attempt whose document lies in ``folder``. OutputError when the folder cannot be written."""
+    with _locked(folder) as lock:
+        process = multiprocessing.get_context("forkserver").Process(
+            target=run_attempt,
+            args=(str(folder), _Lock(lock), dict(environment.variables), environment.threads),
+        )
+        process.start()
+    return process
+
+
+def start_alone(folder: Path, environment: Environment) -> Process:
+    """The same in a new interpreter: for a step that needs none of the heavy libraries, and so not wait for them."""
+    with _locked(folder) as lock:
+        return ProgramProcess(
+            "controller.local.attempt_program",
+            [str(folder), str(lock), json.dumps(dict(environment.variables)), str(environment.threads)],
+            keep=lock,
+        )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Generator[int]:
+    """Yield a descriptor of the attempt's lock, taken; whoever inherits the descriptor holds the lock."""
     try:
         stream = (folder / "lock").open("w")
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
     with stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        process = multiprocessing.get_context("forkserver").Process(
-            target=_child,
-            args=(str(folder), _Lock(stream.fileno()), dict(environment.variables), environment.threads),
-        )
-        process.start()
-    return process
+        yield stream.fileno()
 
 
-def _child(folder_name: str, lock: int, variables: dict[str, str], threads: int) -> None:
+def run_attempt(folder_name: str, lock: int, variables: dict[str, str], threads: int) -> None:
+    """Run the step of an attempt in this process, leave its outcome, and end the process."""
     folder = Path(folder_name)
-    os.setsid()  # ctrl-c in the terminal reaches the run alone; it decides what happens to its steps
+    if os.getsid(0) != os.getpid():
+        os.setsid()  # ctrl-c in the terminal reaches the run alone; it decides what happens to its steps
     os.set_inheritable(
         lock, False
     )  # a program that the step starts must not keep the lock when the step is gone

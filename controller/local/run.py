@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from autosel_runtime.api.load import load_search
 from autosel_runtime.api.recipe_search import RecipeSearch, RecipeSearchSpec
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
+from controller.local import attempts
 from controller.local.changes import immutable_changes
 from controller.local.devices import visible_devices
 from controller.local.folder import exclusive, load_trials, read_json, save_trial, write_json
@@ -68,6 +69,8 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
         except BaseException:
             loop.steps.stop_all()
             raise
+        finally:
+            attempts.end_server()
         return RunOutcome(state=state, folder=folder, exit_code=_exit_code(state, loop.steps.results()))
 
 
@@ -142,8 +145,8 @@ class _Loop:
         for trial in plan.create:
             save_trial(self.folder, trial)
         self.trials = (*self.trials, *plan.create)
-        able = bool(plan.start) and self.steps.ready(self.search)
-        for request in plan.start if able else ():
+        able = [request for request in plan.start if self.steps.able(request, self.search)]
+        for request in able:
             self.stop.check()
             self.steps.start(request, self.search)
         self.steps.stop(plan.stop)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,14 @@ from autosel_runtime.errors import OutputError
 from controller.local import attempts
 from controller.local.devices import Devices
 from controller.local.folder import read_json, write_json
+from controller.local.process import Process
 from controller.reconcile.model import StepRequest, StepResult
 from controller.reconcile.retry import INVALID_INPUT
 
 # Steps whose "invalid input" is a verdict on their recipe; of any other step it is something that a person can mend.
 JUDGED_STEPS = ("materialize", "train", "evaluate")
+# Steps without torch: they need not wait for a process that has it.
+LIGHT_STEPS = frozenset({"prepare"})
 SHORT_LOOK_SECONDS = 0.1
 
 
@@ -32,7 +34,7 @@ class LocalSteps:
     uid: str
     devices: Devices
     _finished: dict[str, StepResult] = field(default_factory=dict[str, StepResult])
-    _processes: dict[str, ForkServerProcess] = field(default_factory=dict[str, ForkServerProcess])
+    _processes: dict[str, Process] = field(default_factory=dict[str, Process])
     _newest: dict[str, int] = field(default_factory=dict[str, int])
     _server: threading.Event | None = None
 
@@ -81,15 +83,16 @@ class LocalSteps:
         """Return the newest attempt of every step."""
         return {name: self._result(name, attempt) for name, attempt in self._newest.items()}
 
-    def ready(self, search: RecipeSearch) -> bool:
-        """Say whether steps can be started now; the first call begins to make it so, which takes seconds."""
+    def able(self, request: StepRequest, search: RecipeSearch) -> bool:
+        """Say whether a step can be started now. The first call starts the server that forks them: that takes seconds,
+        for which only steps wait that need its libraries."""
         if self._server is None:
             self._server = attempts.start_server(search.spec)
-        return self.warm
+        return self.warm or request.step in LIGHT_STEPS
 
     @property
     def warm(self) -> bool:
-        """Whether steps can be started without waiting."""
+        """Whether the server has imported everything."""
         return self._server is not None and self._server.is_set()
 
     def start(self, request: StepRequest, search: RecipeSearch) -> None:
@@ -100,7 +103,8 @@ class LocalSteps:
         write_json(folder / "document.json", self._document(request, search))
         resources = getattr(search.spec.steps, request.step)
         environment = attempts.Environment(variables=variables, threads=threads_of(resources.cpu))
-        self._processes[request.name] = attempts.start(folder, environment)
+        start = attempts.start if self.warm else attempts.start_alone
+        self._processes[request.name] = start(folder, environment)
         self._newest[request.name] = request.attempt
         self._finished.pop(request.name, None)
 
@@ -223,7 +227,7 @@ def _attempts(step: Path) -> list[int]:
     return sorted(int(path.name) for path in step.iterdir() if path.name.isdecimal())
 
 
-def _death(process: ForkServerProcess | None) -> str:
+def _death(process: Process | None) -> str:
     code = process.exitcode if process is not None else None
     if code is not None and code < 0:
         return f"killed by signal {-code}; out of memory is the usual cause of signal 9"
