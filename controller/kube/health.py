@@ -93,6 +93,7 @@ async def serve(port: int, health: Health, metrics: Metrics) -> AsyncGenerator[i
     site = web.TCPSite(runner, None, port)
     await site.start()
     try:
-        yield int(runner.addresses[0][1])
+        # With port 0 IPv4 and IPv6 get different ones; an IPv4 address has two parts.
+        yield int(min(runner.addresses, key=len)[1])
     finally:
         await runner.cleanup()

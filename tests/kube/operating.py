@@ -4,15 +4,20 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from controller.kube.auth import from_kubeconfig
 from controller.kube.client import Client, RateLimit, open_client
@@ -127,6 +132,32 @@ class OperatorProcess:
     def log(self) -> str:
         """All log lines."""
         return (self.folder / f"{self.identity}.log").read_text()
+
+    def probe(self, path: str) -> tuple[int, str]:
+        """Ask for a page of the process; return the status and the text."""
+        port = re.findall(r"served on port (\d+)", self.log())[-1]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def ready(self) -> bool:
+        """Whether the process holds the lease and has listed the searches."""
+        return self.probe("/readyz")[0] == 200
+
+    def writes(self, *, after: float = 0.0) -> float:
+        """Return how many calls so far have changed something, or tried to, not counting the lease."""
+        time.sleep(after)
+        families = text_string_to_metric_families(self.probe("/metrics")[1])
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "autosel_api_seconds_count"
+            and sample.labels["verb"] in ("create", "patch", "delete")
+            and sample.labels["resource"] != "leases"
+        )
 
     def leads(self) -> bool:
         """Whether the process has taken the lease."""

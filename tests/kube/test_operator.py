@@ -86,6 +86,11 @@ def test_only_one_of_two_operators_acts_and_the_other_takes_over(bench: Bench) -
         until(other.leads, what="the other takes over", seconds=10)
         kubelet.hold = lambda job: False
         bench.wait_for_end()
+        until(
+            lambda: other.ready() and other.writes() == other.writes(after=5.0),
+            what="a finished search is left alone",
+        )
+        assert other.probe("/healthz") == (200, "ok\n")
     assert len(kubelet.steps.done) == len(set(kubelet.steps.done))
 
 
