@@ -67,7 +67,9 @@ def encode_chats(
     special = _special_ids(tokenizer)
     marks = _special_texts(tokenizer)
     texts = _Texts()
-    plan = [_plan(texts, marks, _answer_texts(tokenizer, name, messages, loss_on)) for name, messages in chats]
+    plan = [
+        _plan(texts, marks, _answer_texts(tokenizer, name, messages, loss_on)) for name, messages in chats
+    ]
     tokens = _encode(tokenizer, list(texts.places))
     return [_join(tokenizer, special, tokens, turns) for turns in plan]
 
@@ -103,7 +105,9 @@ def _answer_texts(
     """Return (prompt, prompt and answer) texts of the learnt answers; each is a prefix of the next."""
     turns = [i for i, message in enumerate(messages) if message["role"] == "assistant" and i > 0]
     if not turns:
-        raise DataError(f"sample {name} has no assistant message after a prompt, so there is nothing to learn")
+        raise DataError(
+            f"sample {name} has no assistant message after a prompt, so there is nothing to learn"
+        )
     if loss_on == "last_answer":
         turns = turns[-1:]
     pieces: list[tuple[str, str]] = []
@@ -201,7 +205,9 @@ def _turn_end(tokenizer: Any, special: frozenset[int], answer: Sequence[int]) ->
 
 
 def _special_texts(tokenizer: Any) -> tuple[str, ...]:
-    return tuple(sorted(t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.content))
+    return tuple(
+        sorted(t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.content)
+    )
 
 
 def _special_ids(tokenizer: Any) -> frozenset[int]:

@@ -70,7 +70,9 @@ def pick_device() -> Device:
     return Device(name="cpu", accelerator=False, description="cpu")
 
 
-def load_tokenizer(model: Path | str, *, chat_template: str | None = None, revision: str | None = None) -> Any:
+def load_tokenizer(
+    model: Path | str, *, chat_template: str | None = None, revision: str | None = None
+) -> Any:
     """Return the fast tokenizer of a model, with ``chat_template`` in place of its own when given."""
     transformers = require("transformers")
     source = model_source(model)

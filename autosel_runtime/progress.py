@@ -80,8 +80,13 @@ class Progress:
         self._printed = True
         if self._file is not None:
             seconds = time.monotonic() - self._started
-            state = {"label": self.label, "done": self.done, "total": self.total, "unit": self.unit,
-                     "seconds": round(seconds, 1)}
+            state = {
+                "label": self.label,
+                "done": self.done,
+                "total": self.total,
+                "unit": self.unit,
+                "seconds": round(seconds, 1),
+            }
             temporary = self._file.with_suffix(".tmp")
             temporary.write_text(json.dumps(state))
             temporary.replace(self._file)

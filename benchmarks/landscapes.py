@@ -74,12 +74,16 @@ def landscape(family: str, seed: int, rows: int = ROWS) -> Landscape:
     similarity = rng.uniform(0.6, 1.0, size=len(copies)).astype(np.float32)
     order = np.lexsort((origin, copies))
     columns = ArrayColumns(
-        rows=rows, source_names=("a", "b", "c"), source_codes=(cluster % 3).astype(np.uint16),
+        rows=rows,
+        source_names=("a", "b", "c"),
+        source_codes=(cluster % 3).astype(np.uint16),
         scalars={name: Scalar(values=v, ranks=rank_of(v)) for name, v in signals.items()},
         pair_columns={
             "minhash": Pairs(
-                left=origin[order].astype(np.uint32), right=copies[order].astype(np.uint32),
-                similarity=similarity[order], floor=0.5,
+                left=origin[order].astype(np.uint32),
+                right=copies[order].astype(np.uint32),
+                similarity=similarity[order],
+                floor=0.5,
             )
         },
     )
@@ -95,7 +99,11 @@ Value = Callable[[Bools], float]
 
 
 def _coverage(
-    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, _content: Floats, harm: Bools,
+    rng: np.random.Generator,
+    cluster: NDArray[np.int64],
+    utility: Floats,
+    _content: Floats,
+    harm: Bools,
     _repeated: Bools,
 ) -> Value:
     clusters = int(cluster.max()) + 1
@@ -111,7 +119,11 @@ def _coverage(
 
 
 def _tradeoff(
-    rng: np.random.Generator, _cluster: NDArray[np.int64], _utility: Floats, content: Floats, harm: Bools,
+    rng: np.random.Generator,
+    _cluster: NDArray[np.int64],
+    _utility: Floats,
+    content: Floats,
+    harm: Bools,
     repeated: Bools,
 ) -> Value:
     a, b, c, d = rng.uniform(0.5, 1.5), rng.uniform(0.1, 0.5), rng.uniform(0.5, 3.0), rng.uniform(0.2, 1.5)
@@ -126,7 +138,11 @@ def _tradeoff(
 
 
 def _skills(
-    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, _content: Floats, harm: Bools,
+    rng: np.random.Generator,
+    cluster: NDArray[np.int64],
+    utility: Floats,
+    _content: Floats,
+    harm: Bools,
     repeated: Bools,
 ) -> Value:
     skills = 4
@@ -144,7 +160,11 @@ def _skills(
 
 
 def _rugged(
-    rng: np.random.Generator, cluster: NDArray[np.int64], utility: Floats, content: Floats, harm: Bools,
+    rng: np.random.Generator,
+    cluster: NDArray[np.int64],
+    utility: Floats,
+    content: Floats,
+    harm: Bools,
     repeated: Bools,
 ) -> Value:
     smooth = _tradeoff(rng, cluster, utility, content, harm, repeated)

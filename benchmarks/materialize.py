@@ -52,10 +52,18 @@ def recipe_steps(name: str, rows: int) -> list[tuple[str, dict[str, Any]]]:
     """Return the steps of recipe A or B."""
     dedup = ("semantic_dedup", {"strategy": "exact"})
     if name == "A":
-        return [("random_subset", {"size": rows * 2 // 3}), ("mona_filter", {"fraction": 0.4}),
-                ("ifd_filter", {"fraction": 0.5}), dedup]
-    return [("mona_filter", {"fraction": 0.5}), ("ifd_filter", {"fraction": 0.5}),
-            ("varentropy_filter", {"fraction": 0.5}), dedup]
+        return [
+            ("random_subset", {"size": rows * 2 // 3}),
+            ("mona_filter", {"fraction": 0.4}),
+            ("ifd_filter", {"fraction": 0.5}),
+            dedup,
+        ]
+    return [
+        ("mona_filter", {"fraction": 0.5}),
+        ("ifd_filter", {"fraction": 0.5}),
+        ("varentropy_filter", {"fraction": 0.5}),
+        dedup,
+    ]
 
 
 def as_recipe(steps: Sequence[tuple[str, dict[str, Any]]]) -> Recipe:
@@ -81,11 +89,14 @@ def write_pool(folder: Path, rows: int, *, features: bool) -> None:
         indices = np.lib.format.open_memmap(folder / "indices.npy", "w+", np.uint32, (rows * ACTIVE,))
         for low in range(0, rows, 50_000):
             high = min(rows, low + 50_000)
-            indices[low * ACTIVE : high * ACTIVE] = rng.integers(0, FEATURES, (high - low) * ACTIVE, dtype=np.uint32)
+            indices[low * ACTIVE : high * ACTIVE] = rng.integers(
+                0, FEATURES, (high - low) * ACTIVE, dtype=np.uint32
+            )
 
 
 def open_pool(folder: Path) -> ArrayColumns:
     """Map the columns of a pool."""
+
     def load(name: str) -> Any:
         return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
 
@@ -96,9 +107,12 @@ def open_pool(folder: Path) -> ArrayColumns:
         values = np.broadcast_to(np.float32(1), len(codes) * ACTIVE)
         features["sae"] = Csr(indptr=indptr, indices=load("indices"), values=values, width=FEATURES)
     return ArrayColumns(
-        rows=len(codes), source_names=SOURCES, source_codes=codes,
+        rows=len(codes),
+        source_names=SOURCES,
+        source_codes=codes,
         scalars={name: Scalar(values=load(name), ranks=load(f"{name}.rank")) for name in SCALARS},
-        group_columns={"exact": load("group")}, feature_columns=features,
+        group_columns={"exact": load("group")},
+        feature_columns=features,
     )
 
 
@@ -114,10 +128,16 @@ def run_autosel(folder: Path, name: str, threads: int, repeat: int) -> dict[str,
     columns = prepare(open_pool(folder), threads=threads)
     recipe = as_recipe(recipe_steps(name, columns.rows))
     first, wall, cpu = timed(lambda: execute(recipe, columns, seed=0))
-    again = [timed(lambda seed=seed: execute(recipe, columns, seed=seed))[1:] for seed in range(1, repeat + 1)]
+    again = [
+        timed(lambda seed=seed: execute(recipe, columns, seed=seed))[1:] for seed in range(1, repeat + 1)
+    ]
     return {
-        "kept": first.size, "digest": digest_of(masks.rows_of(first.mask, columns.rows)),
-        "wall": wall, "cpu": cpu, "wall_again": min(w for w, _ in again), "cpu_again": min(c for _, c in again),
+        "kept": first.size,
+        "digest": digest_of(masks.rows_of(first.mask, columns.rows)),
+        "wall": wall,
+        "cpu": cpu,
+        "wall_again": min(w for w, _ in again),
+        "cpu_again": min(c for _, c in again),
     }
 
 
@@ -130,8 +150,12 @@ def run_candidates(folder: Path, count: int, *, cached: bool) -> dict[str, Any]:
     """Execute candidates that are one edit away from an anchor, each with its state vector."""
     columns = prepare(open_pool(folder))
     draw = random.Random(3)
-    anchor = [("random_subset", {"fraction": 0.7}), ("mona_filter", {"fraction": 0.4}),
-              ("ifd_filter", {"fraction": 0.5}), ("semantic_dedup", {"strategy": "exact"})]
+    anchor = [
+        ("random_subset", {"fraction": 0.7}),
+        ("mona_filter", {"fraction": 0.4}),
+        ("ifd_filter", {"fraction": 0.5}),
+        ("semantic_dedup", {"strategy": "exact"}),
+    ]
     cache = PrefixCache() if cached else None
     execute(as_recipe(anchor), columns, seed=1, cache=cache)
 
@@ -153,7 +177,9 @@ def run_candidates(folder: Path, count: int, *, cached: bool) -> dict[str, Any]:
         recipe = edit()
         distinct[recipe_digest(recipe)] = recipe
     recipes = list(distinct.values())
-    sizes, wall, cpu = timed(lambda: [execute(recipe, columns, seed=1, cache=cache).size for recipe in recipes])
+    sizes, wall, cpu = timed(
+        lambda: [execute(recipe, columns, seed=1, cache=cache).size for recipe in recipes]
+    )
     return {"kept": round(sum(sizes) / count), "wall": wall, "cpu": cpu}
 
 
@@ -172,10 +198,14 @@ def plain_pool(folder: Path) -> Samples:
         draw = random.Random(groups[row])
         text = draw.choices(words, k=225)
         sample: dict[str, Any] = {
-            "id": row, "source": SOURCES[int(columns.source_codes[row])],
-            "messages": [{"role": "user", "content": " ".join(text[:70])},
-                         {"role": "assistant", "content": " ".join(text[70:])}],
-            "ifd": {"score": column["ifd"][row]}, "varentropy": {"score": column["varentropy"][row]},
+            "id": row,
+            "source": SOURCES[int(columns.source_codes[row])],
+            "messages": [
+                {"role": "user", "content": " ".join(text[:70])},
+                {"role": "assistant", "content": " ".join(text[70:])},
+            ],
+            "ifd": {"score": column["ifd"][row]},
+            "varentropy": {"score": column["varentropy"][row]},
             "mona_scores": {name: column[f"mona.{name}"][row] for name in BENCHMARKS},
         }
         if features is not None:
@@ -207,9 +237,14 @@ def plain_state(samples: Samples, rows: int, pool: Mapping[str, Any]) -> dict[st
     """Compute the state from the samples; ``pool`` is the summary of the pool, computed once."""
     here = plain_summary(samples)
     highest = [max(sample["mona_scores"].values()) for sample in samples]
-    state: dict[str, Any] = {name: sum(s["mona_scores"][name] for s in samples) / len(samples) for name in BENCHMARKS}
-    state |= {"retain_ratio": len(samples) / rows, "score_mean": float(np.mean(highest)),
-              "score_std": float(np.std(highest))}
+    state: dict[str, Any] = {
+        name: sum(s["mona_scores"][name] for s in samples) / len(samples) for name in BENCHMARKS
+    }
+    state |= {
+        "retain_ratio": len(samples) / rows,
+        "score_mean": float(np.mean(highest)),
+        "score_std": float(np.std(highest)),
+    }
     state |= {name: here[name] / pool[name] for name in ("words", "ifd", "varentropy")}
     if "rates" in here:
         state["drift"] = float(np.linalg.norm(here["rates"] - pool["rates"]) / math.sqrt(FEATURES))
@@ -240,7 +275,9 @@ def plain_step(samples: Samples, name: str, params: Mapping[str, Any]) -> Sample
     field = name.removesuffix("_filter")
     order = sorted(samples, key=lambda s: s[field]["score"], reverse=True)
     kept = order[: math.ceil(len(order) * params["fraction"])]
-    return sorted(kept, key=lambda sample: sample["id"])  # pool order, so that deduplication keeps the same rows
+    return sorted(
+        kept, key=lambda sample: sample["id"]
+    )  # pool order, so that deduplication keeps the same rows
 
 
 def run_plain(folder: Path, name: str, states: int) -> dict[str, Any]:
@@ -290,9 +327,16 @@ def spawn(kind: str, folder: Path, **options: object) -> dict[str, Any]:
 
 def show(label: str, line: Mapping[str, Any]) -> None:
     """Print one row of the table of executions."""
-    again = f"{line['wall_again'] * 1e3:10.1f} {line['cpu_again'] * 1e3:9.1f}" if "wall_again" in line else " " * 20
-    print(f"{label:44s} {line['kept']:>11,} {line['wall'] * 1e3:10.1f} {line['cpu'] * 1e3:9.1f} {again} "
-          f"{line['peak']:8.0f}", flush=True)
+    again = (
+        f"{line['wall_again'] * 1e3:10.1f} {line['cpu_again'] * 1e3:9.1f}"
+        if "wall_again" in line
+        else " " * 20
+    )
+    print(
+        f"{label:44s} {line['kept']:>11,} {line['wall'] * 1e3:10.1f} {line['cpu'] * 1e3:9.1f} {again} "
+        f"{line['peak']:8.0f}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -312,8 +356,10 @@ def main() -> None:
         child(arguments)
         return
     print("\n".join(hardware(["numpy", "pydantic", "autosel"])))
-    print(f"\n{'':44s} {'rows kept':>11s} {'first ms':>10s} {'cpu ms':>9s} {'again ms':>10s} {'cpu ms':>9s} "
-          f"{'peak MB':>8s}")
+    print(
+        f"\n{'':44s} {'rows kept':>11s} {'first ms':>10s} {'cpu ms':>9s} {'again ms':>10s} {'cpu ms':>9s} "
+        f"{'peak MB':>8s}"
+    )
     speeds: list[str] = []
     for rows in arguments.rows:
         kinds = [False, True] if arguments.features and rows <= 1_000_000 else [False]

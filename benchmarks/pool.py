@@ -131,7 +131,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "chats.jsonl"
         write_chats(source, arguments.rows)
-        print(f"pool       {arguments.rows:,} two-turn chats, {source.stat().st_size / 1e6:,.0f} MB of JSONL\n")
+        print(
+            f"pool       {arguments.rows:,} two-turn chats, {source.stat().st_size / 1e6:,.0f} MB of JSONL\n"
+        )
         print(f"{'':<30}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'samples/s':>12}")
         # The repetitions of the rows alternate, so that a busy minute of the machine hits all of them.
         results: dict[str, list[list[float]]] = {name: [] for name in RUNS}
@@ -139,7 +141,9 @@ def main() -> None:
             for name in RUNS:
                 with tempfile.TemporaryDirectory(dir=folder) as out:
                     command = [sys.executable, "-m", "benchmarks.pool", "--run", name, str(source), out]
-                    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                    done = subprocess.run(
+                        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                    )
                     results[name].append(json.loads(done.stdout))
         for name, rows in results.items():
             wall, cpu, peak = (min(column) for column in zip(*rows, strict=True))

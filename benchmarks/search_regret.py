@@ -89,13 +89,26 @@ def make_pool(family: str, seed: int, count: int) -> tuple[Pool, list[TrialRecor
     while len(records) < count:
         recipe = random_recipe(pool.space, rng)
         done = pool.materialise(recipe, 42)
-        if isinstance(done, str) or done.size < 40 or any(done.subset_digest == r.subset_digest for r in records):
+        if (
+            isinstance(done, str)
+            or done.size < 40
+            or any(done.subset_digest == r.subset_digest for r in records)
+        ):
             continue
         records.append(
             TrialRecord(
-                ordinal=len(records), recipe=recipe, recipe_digest=recipe_digest(recipe),
-                subset_digest=done.subset_digest, size=done.size, state_vector=done.state_vector,
-                origin="random", phase=0, parent=None, state="pending", score=None, stderr=None,
+                ordinal=len(records),
+                recipe=recipe,
+                recipe_digest=recipe_digest(recipe),
+                subset_digest=done.subset_digest,
+                size=done.size,
+                state_vector=done.state_vector,
+                origin="random",
+                phase=0,
+                parent=None,
+                state="pending",
+                score=None,
+                stderr=None,
             )
         )
     pool.centre, pool.factor = scaled([pool.raw[r.subset_digest] for r in records[:LIST]])
@@ -126,7 +139,9 @@ def run_fixed(pool: Pool, records: Sequence[TrialRecord], choose: Chooser, pick:
     return 100 * (best - pool.truth(pick(done, pool).subset_digest))
 
 
-def choose_random(_done: list[TrialRecord], left: list[TrialRecord], _pool: Pool, rng: np.random.Generator) -> int:
+def choose_random(
+    _done: list[TrialRecord], left: list[TrialRecord], _pool: Pool, rng: np.random.Generator
+) -> int:
     """Random search."""
     return int(rng.integers(len(left)))
 
@@ -136,14 +151,19 @@ def best_observed(done: list[TrialRecord], _pool: Pool) -> TrialRecord:
     return max(done, key=lambda r: r.score or 0.0)
 
 
-def choose_string_gp(done: list[TrialRecord], left: list[TrialRecord], pool: Pool, _rng: np.random.Generator) -> int:
+def choose_string_gp(
+    done: list[TrialRecord], left: list[TrialRecord], pool: Pool, _rng: np.random.Generator
+) -> int:
     """The string GP."""
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
     process = GaussianProcessRegressor(
         kernel=ConstantKernel(1.0, (1e-3, 1e3)) * Matern(1.0, (1e-2, 1e2), nu=2.5),
-        alpha=1e-2, normalize_y=True, n_restarts_optimizer=3, random_state=0,
+        alpha=1e-2,
+        normalize_y=True,
+        n_restarts_optimizer=3,
+        random_state=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -160,12 +180,18 @@ def string_rows(records: Sequence[TrialRecord], space: Space) -> Floats:
         row: list[float] = []
         for name, operator in sorted(space.operators.items()):
             on = name in steps and bool(operator.knobs)
-            row += [1.0, knob_unit(operator.knobs[0], steps[name].params[operator.knobs[0].name])] if on else [0.0, 1.0]
+            row += (
+                [1.0, knob_unit(operator.knobs[0], steps[name].params[operator.knobs[0].name])]
+                if on
+                else [0.0, 1.0]
+            )
         rows.append(row)
     return np.array(rows)
 
 
-def choose_ours(done: list[TrialRecord], left: list[TrialRecord], pool: Pool, _rng: np.random.Generator) -> int:
+def choose_ours(
+    done: list[TrialRecord], left: list[TrialRecord], pool: Pool, _rng: np.random.Generator
+) -> int:
     """Expected improvement of our surrogate, space-filling while it knows nothing."""
     points = [Point(recipe=r.recipe, state=r.state_vector) for r in left]
     model = model_of(done, pool.space, rows=pool.columns.rows, candidates=points)
@@ -195,8 +221,15 @@ def _sure(model: surrogate.Surrogate | None) -> surrogate.Surrogate | None:
         return None
     theta = np.append(model.theta[:-1], np.log(0.1))
     return surrogate._condition(
-        model.groups, theta, model.targets, np.ones(len(model.targets)), centre=model.centre, spread=model.spread,
-        trials=model.trials, skill=model.skill, informative=model.informative,
+        model.groups,
+        theta,
+        model.targets,
+        np.ones(len(model.targets)),
+        centre=model.centre,
+        spread=model.spread,
+        trials=model.trials,
+        skill=model.skill,
+        informative=model.informative,
     )
 
 
@@ -261,8 +294,15 @@ def run_free(pool: Pool, search: Free, seed: int) -> tuple[str, float]:
     history: list[TrialRecord] = []
     for index in range(EVALUATIONS):
         proposals, diagnostics = propose(
-            settings, history, count=1, catalog=CATALOG, available=pool.columns.names, rows=pool.columns.rows,
-            materialise=pool.materialise, complete=None, first_ordinal=index,
+            settings,
+            history,
+            count=1,
+            catalog=CATALOG,
+            available=pool.columns.names,
+            rows=pool.columns.rows,
+            materialise=pool.materialise,
+            complete=None,
+            first_ordinal=index,
         )
         assert proposals, diagnostics.reason
         history.append(finish(as_pending(proposals[0]), pool, rng))
@@ -295,7 +335,9 @@ def free_pool(family: str, seed: int, names: Sequence[str]) -> Mapping[str, floa
     return {name: 100 * (best - pool.truth(subset)) for name, subset in picked.items()}
 
 
-def report(results: Mapping[tuple[str, str], list[float]], names: Sequence[str], families: Sequence[str]) -> None:
+def report(
+    results: Mapping[tuple[str, str], list[float]], names: Sequence[str], families: Sequence[str]
+) -> None:
     """Print mean regret and its standard error by search and family."""
     print(f"{'search':26}" + "".join(f"{f:>16}" for f in [*families, "all"]))
     for name in names:
@@ -307,7 +349,9 @@ def report(results: Mapping[tuple[str, str], list[float]], names: Sequence[str],
 
 def main() -> None:
     """Run one setting and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("setting", choices=["fixed", "free"])
     parser.add_argument("--pools", type=int, default=24, help="pools of each family")
     parser.add_argument("--first", type=int, default=0, help="number of the first pool")
@@ -327,8 +371,10 @@ def main() -> None:
             pool, records = make_pool(family, seed, LIST)
             for name in names:
                 results[name, family].append(run_fixed(pool, records, *FIXED[name], seed))
-    print(f"{arguments.setting}: {arguments.pools} pools a family, {EVALUATIONS} evaluations, "
-          f"noise {100 * NOISE:.1f} points, {time.monotonic() - started:.0f} s")
+    print(
+        f"{arguments.setting}: {arguments.pools} pools a family, {EVALUATIONS} evaluations, "
+        f"noise {100 * NOISE:.1f} points, {time.monotonic() - started:.0f} s"
+    )
     report(results, names, arguments.families)
 
 

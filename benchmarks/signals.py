@@ -33,11 +33,20 @@ NGRAM, PERMUTATIONS = 5, 128
 DATASKETCH_ROWS = 2_000
 
 QWEN = {
-    "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
-    "num_key_value_heads": 2, "vocab_size": 151_936, "tie_word_embeddings": True, "max_position_embeddings": 32_768,
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+    "vocab_size": 151_936,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 32_768,
 }
 TINY = QWEN | {
-    "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "hidden_size": 128,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
     "vocab_size": 32_000,
 }
 
@@ -114,7 +123,9 @@ def run_minhash(rows: int) -> None:
     datasketch_signatures(texts[:part])
     factor = rows / part
     wall, used = (time.perf_counter() - start) * factor, (cpu_time() - cpu) * factor
-    print(f"{f'datasketch signatures, extrapolated from {part:,}':<60}{wall:>9.1f}{used:>9.1f}{rows / wall:>12,.0f}")
+    print(
+        f"{f'datasketch signatures, extrapolated from {part:,}':<60}{wall:>9.1f}{used:>9.1f}{rows / wall:>12,.0f}"
+    )
 
 
 def make_model(device: str, batch_tokens: int) -> Any:
@@ -130,8 +141,12 @@ def make_model(device: str, batch_tokens: int) -> Any:
     with torch.device(device):
         model = Qwen2ForCausalLM._from_config(config, dtype=dtype).eval().requires_grad_(False)
     return LanguageModel(
-        body=model.base_model, head=model_head(model), tokenizer=None, device=torch.device(device),
-        settings=LanguageModelSignals(batch_tokens=batch_tokens), template=None,
+        body=model.base_model,
+        head=model_head(model),
+        tokenizer=None,
+        device=torch.device(device),
+        settings=LanguageModelSignals(batch_tokens=batch_tokens),
+        template=None,
     )
 
 
@@ -174,10 +189,14 @@ def run_model(batch_tokens: int, count: int | None) -> None:
         print(f"{label:<40}{seconds:>9.2f}{cpu_time() - cpu:>9.2f}{tokens / seconds:>12,.0f}{peak:>9}")
     if device == "cuda":
         rate = matmul_rate()
-        linear = 2.0 * sum(p.numel() for p in model.body.layers.parameters()) + 2.0 * model.head.weight.numel()
+        linear = (
+            2.0 * sum(p.numel() for p in model.body.layers.parameters()) + 2.0 * model.head.weight.numel()
+        )
         limit = total * linear / rate
-        print(f"matrix products alone at the measured {rate / 1e12:,.0f} TFLOP/s: {limit:.2f} s, "
-              f"{tokens / limit:,.0f} tokens/s; the last run reached {limit / seconds:.0%} of that")
+        print(
+            f"matrix products alone at the measured {rate / 1e12:,.0f} TFLOP/s: {limit:.2f} s, "
+            f"{tokens / limit:,.0f} tokens/s; the last run reached {limit / seconds:.0%} of that"
+        )
 
 
 def matmul_rate() -> float:
@@ -212,7 +231,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=90_000)
     parser.add_argument("--only", choices=["minhash", "model"])
     parser.add_argument("--batch-tokens", type=int, default=16_384)
-    parser.add_argument("--chats", type=int, help="chats for the model; 800 on a GPU, 24 on a CPU when left out")
+    parser.add_argument(
+        "--chats", type=int, help="chats for the model; 800 on a GPU, 24 on a CPU when left out"
+    )
     arguments = parser.parse_args()
     print("\n".join(hardware(["numpy", "rensa", "datasketch", "torch", "transformers"])))
     if arguments.only != "model":

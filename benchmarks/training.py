@@ -54,7 +54,10 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     began = time.monotonic()
     result = train(model=folder / "model", samples=folder / "train.jsonl", out=folder / "tuned", spec=spec)
     train_seconds = time.monotonic() - began
-    layer = 2 * options.width**2 * (1 + options.kv_heads / options.heads) + 3 * options.width * options.intermediate
+    layer = (
+        2 * options.width**2 * (1 + options.kv_heads / options.heads)
+        + 3 * options.width * options.intermediate
+    )
     body, head = options.layers * layer, options.width * options.vocabulary
     passes = 6 if options.method == "full" else 4  # LoRA needs no gradient of the frozen weights
     flops = passes * body * result.tokens + 6 * head * result.answer_tokens
@@ -70,7 +73,9 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         "micro_batch": result.micro_batch,
         "versions": dict(result.versions),
     }
-    questions = [{"question": " ".join(generator.choice(words, 60)), "answer": "#### 1"} for _ in range(options.items)]
+    questions = [
+        {"question": " ".join(generator.choice(words, 60)), "answer": "#### 1"} for _ in range(options.items)
+    ]
     (folder / "items.jsonl").write_bytes(b"".join(orjson.dumps(q) + b"\n" for q in questions))
     task = Task(name="gsm8k", uri="items.jsonl")
     tuned = {"adapter": folder / "tuned"} if options.method == "lora" else {}

@@ -25,7 +25,9 @@ def build_tokenizer(template: str = CHATML) -> Any:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=400,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     core.train_from_iterator(TEXTS * 3, trainer)
@@ -36,7 +38,9 @@ def build_tokenizer(template: str = CHATML) -> Any:
     return tokenizer
 
 
-def build_model(folder: Path, *, seed: int = 0, layers: int = 2, width: int = 32, template: str = CHATML) -> Path:
+def build_model(
+    folder: Path, *, seed: int = 0, layers: int = 2, width: int = 32, template: str = CHATML
+) -> Path:
     """Write a random model with its tokenizer into ``folder`` and return it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -44,9 +48,17 @@ def build_model(folder: Path, *, seed: int = 0, layers: int = 2, width: int = 32
     tokenizer = build_tokenizer(template)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
-        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.2,
     )
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -57,9 +57,7 @@ class LlmEndpoint(Model):
     timeout_seconds: int = Field(
         default=60, ge=1, le=1200, description="Longest wait for one answer.", examples=[60]
     )
-    max_calls: int = Field(
-        default=4, ge=1, le=100, description="Most calls for one proposal.", examples=[4]
-    )
+    max_calls: int = Field(default=4, ge=1, le=100, description="Most calls for one proposal.", examples=[4])
 
 
 class SearchSettings(Model):

@@ -35,7 +35,8 @@ class Choices(Model):
         None, description="One field for each option.", examples=[["A", "B", "C", "D"]]
     )
     correct: FieldName | None = Field(
-        None, description="Field with the correct option; goes with wrong, and the order is drawn.",
+        None,
+        description="Field with the correct option; goes with wrong, and the order is drawn.",
         examples=["correct_answer"],
     )
     wrong: FieldName | None = Field(
@@ -45,7 +46,10 @@ class Choices(Model):
         "{letter}. {text}", description="How {choices} writes one option.", examples=["({letter}) {text}"]
     )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, description="Seed of the drawn order; the order of an item never changes.",
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the drawn order; the order of an item never changes.",
         examples=[0],
     )
 
@@ -67,7 +71,8 @@ class Gold(Model):
         examples=["answer"],
     )
     patterns: Annotated[list[Pattern], Field(max_length=16)] = Field(
-        default_factory=list[str], description="Regular expressions that cut the answer out of the field.",
+        default_factory=list[str],
+        description="Regular expressions that cut the answer out of the field.",
         examples=[["####\\s*(\\S+)"]],
     )
 
@@ -88,7 +93,8 @@ class TaskDefinition(Model):
     description: Text = Field(description="What it measures.", examples=["Grade-school arithmetic"])
     version: int = Field(1, ge=1, le=10_000, description="Raised when scores change meaning.", examples=[1])
     items: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None, description="File of items; relative paths start at the definition's folder.",
+        None,
+        description="File of items; relative paths start at the definition's folder.",
         examples=["support_items.jsonl"],
     )
     keep: Keep | None = Field(None, description="Only these items take part.", examples=[None])
@@ -114,7 +120,8 @@ class TaskDefinition(Model):
         1e-6, ge=0.0, le=1e12, description="Largest difference of equal numbers.", examples=[1e-6]
     )
     scoring: Literal["generate", "choice_loglikelihood"] = Field(
-        "generate", description="Read a reply, or compare the probabilities of the options.",
+        "generate",
+        description="Read a reply, or compare the probabilities of the options.",
         examples=["choice_loglikelihood"],
     )
     continuation: Literal["letter", "text"] = Field(
@@ -125,9 +132,7 @@ class TaskDefinition(Model):
     lead: Annotated[str, Field(max_length=1024)] = Field(
         "", description="Text that the assistant's turn starts with.", examples=["Answer:"]
     )
-    max_new_tokens: int = Field(
-        256, ge=1, le=32_768, description="Longest reply, in tokens.", examples=[256]
-    )
+    max_new_tokens: int = Field(256, ge=1, le=32_768, description="Longest reply, in tokens.", examples=[256])
     stop: Annotated[list[Text], Field(max_length=16)] = Field(
         default_factory=list[str], description="A reply ends before the first of these.", examples=[["\nQ:"]]
     )
@@ -204,7 +209,9 @@ def parse_definition(text: str, name: str) -> TaskDefinition:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
         found = getattr(error, "problem", None) or "cannot be read"
-        raise InvalidDocumentError([Problem(file=name, line=line, field="", message=f"not YAML: {found}")]) from None
+        raise InvalidDocumentError(
+            [Problem(file=name, line=line, field="", message=f"not YAML: {found}")]
+        ) from None
     if not isinstance(document, dict):
         raise InvalidDocumentError(
             [Problem(file=name, line=None, field="", message="a task definition is a mapping of fields")]

@@ -49,7 +49,9 @@ def run_named_tasks(
         name, folder = _name_and_folder(task, base)
         # Reading the library's ten thousand task files takes many seconds; a local task needs none of them.
         local = folder is not None
-        manager = harness.tasks.TaskManager(include_path=str(folder) if local else None, include_defaults=not local)
+        manager = harness.tasks.TaskManager(
+            include_path=str(folder) if local else None, include_defaults=not local
+        )
         found.append((task, manager, _members(harness, task, name, manager)))
     device = pick_device()
     loaded = load_model(model, dtype="bfloat16" if device.accelerator else "float32", revision=revision)
@@ -99,7 +101,9 @@ def _run(
         by_place = {int(sample["doc_id"]): sample for sample in logged}
         for place in wanted:
             if place not in by_place:
-                raise DataError(f"task {task.name}: lm-evaluation-harness did not score item {ids[name][place]}")
+                raise DataError(
+                    f"task {task.name}: lm-evaluation-harness did not score item {ids[name][place]}"
+                )
             results.append(_result(task, ids[name][place], by_place[place]))
     return results
 

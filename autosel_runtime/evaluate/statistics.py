@@ -72,7 +72,9 @@ def wilson(successes: float, n: int, confidence: float) -> tuple[float, float]:
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
-def mean_interval(items: ItemScores, weights: Mapping[str, float], confidence: float, *, seed: int = 0) -> Estimate:
+def mean_interval(
+    items: ItemScores, weights: Mapping[str, float], confidence: float, *, seed: int = 0
+) -> Estimate:
     """Return M with its interval: Wilson's for one task of 0/1 scores, else as in ``paired_difference``."""
     summary = objective({name: task_mean(list(scores.values())) for name, scores in items.items()}, weights)
     if len(items) == 1:
@@ -106,7 +108,8 @@ def paired_difference(
     """
     _require_same_items(first, second)
     parts = {
-        name: np.asarray([scores[i] - second[name][i] for i in sorted(scores)]) for name, scores in first.items()
+        name: np.asarray([scores[i] - second[name][i] for i in sorted(scores)])
+        for name, scores in first.items()
     }
     summary = objective({name: task_mean(values.tolist()) for name, values in parts.items()}, weights)
     low, high = _interval(
@@ -164,7 +167,9 @@ def _is_binary(values: NDArray[np.float64]) -> bool:
 def _require_same_items(first: ItemScores, second: ItemScores) -> None:
     if set(first) != set(second):
         odd = sorted(set(first) ^ set(second))
-        raise DataError(f"the two models were not scored on the same tasks: {', '.join(odd)} on one side only")
+        raise DataError(
+            f"the two models were not scored on the same tasks: {', '.join(odd)} on one side only"
+        )
     for name, scores in first.items():
         if set(scores) != set(second[name]):
             count = len(set(scores) ^ set(second[name]))

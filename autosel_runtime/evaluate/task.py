@@ -92,9 +92,13 @@ def _read(task: Task, definition: TaskDefinition, base: Path, folder: Path, spli
             except DataError as error:
                 raise DataError(f"{where}: {error}") from None
     if not items:
-        raise DataError(f"task {task.name}: {path} has no items" + (" that keep lets in" if definition.keep else ""))
+        raise DataError(
+            f"task {task.name}: {path} has no items" + (" that keep lets in" if definition.keep else "")
+        )
     if task.limit is not None and task.limit < len(items):
-        order = sorted(range(len(items)), key=lambda i: (draw(split_seed, "limit", task.name, items[i].id), i))
+        order = sorted(
+            range(len(items)), key=lambda i: (draw(split_seed, "limit", task.name, items[i].id), i)
+        )
         items = [items[i] for i in sorted(order[: task.limit])]
     return items
 

@@ -121,7 +121,11 @@ class TransformersBackend:
             with torch.inference_mode():
                 positions = (mask.cumsum(1) - 1).clamp(min=0)
                 logits = self._model(
-                    input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=1
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    use_cache=False,
+                    logits_to_keep=1,
                 ).logits[:, -1]
                 table = torch.log_softmax(logits.float(), -1)
                 return [

@@ -55,7 +55,9 @@ class LlmCompletion:
                 f"{self.endpoint.base_url} failed {OPEN_AFTER} times in a row and is not asked again"
             )
         if self.usage.calls >= self.endpoint.max_calls:
-            raise UnavailableError(f"the limit of {self.endpoint.max_calls} LLM calls (search.llm.maxCalls) is reached")
+            raise UnavailableError(
+                f"the limit of {self.endpoint.max_calls} LLM calls (search.llm.maxCalls) is reached"
+            )
         self.usage.calls += 1
         started = time.monotonic()
         try:
@@ -74,7 +76,9 @@ class LlmCompletion:
 
         if self._client is None:
             self._client = openai.OpenAI(
-                base_url=self.endpoint.base_url, api_key=self.api_key or "none", max_retries=0,
+                base_url=self.endpoint.base_url,
+                api_key=self.api_key or "none",
+                max_retries=0,
                 timeout=float(self.endpoint.timeout_seconds),
             )
         attempt = 0
@@ -115,7 +119,8 @@ class LlmCompletion:
         }
         if not self._plain:
             arguments["response_format"] = {
-                "type": "json_schema", "json_schema": {"name": "answer", "schema": schema},
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": schema},
             }
         result: list[Any] = []
         failure: list[Exception] = []

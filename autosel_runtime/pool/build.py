@@ -63,15 +63,24 @@ def build_pool(
             total = sum(file.path.stat().st_size for entry in inputs for file in entry.files)
             build = _Build(writer, rejects, progress, total)
             reports: list[SourceReport] = []
-            for source, entry, choice, converter in zip(spec.sources, inputs, choices, converters, strict=True):
+            for source, entry, choice, converter in zip(
+                spec.sources, inputs, choices, converters, strict=True
+            ):
                 build.start_source(source)
                 for file in entry.files:
                     build.read_file(file, converter, source.limit)
                 reports.append(
                     SourceReport(
-                        name=source.name, uri=source.uri, format=choice.format, why=choice.why,
-                        files=len(entry.files), left_out=list(entry.left_out), read=build.read, rows=build.rows,
-                        rejected=build.read - build.rows, duplicates=build.duplicates,
+                        name=source.name,
+                        uri=source.uri,
+                        format=choice.format,
+                        why=choice.why,
+                        files=len(entry.files),
+                        left_out=list(entry.left_out),
+                        read=build.read,
+                        rows=build.rows,
+                        rejected=build.read - build.rows,
+                        duplicates=build.duplicates,
                     )
                 )
             progress.total = progress.done
@@ -84,7 +93,9 @@ def build_pool(
             words=writer.words,
             digest=f"sha256:{build.id_digest.hexdigest()}",
             sources=reports,
-            source_rows=[SourceRows(name=n, rows=r) for n, r in zip(build.names, build.name_rows, strict=True)],
+            source_rows=[
+                SourceRows(name=n, rows=r) for n, r in zip(build.names, build.name_rows, strict=True)
+            ],
             shards=writer.shards,
         )
         write_manifest(folder, manifest)
@@ -100,7 +111,12 @@ class _Build:
         self.id_digest = hashlib.sha256()
         self.reasons: Counter[str] = Counter()
         self.read = self.rows = self.duplicates = 0
-        self._writer, self._rejects, self._progress, self._total_bytes = writer, rejects, progress, total_bytes
+        self._writer, self._rejects, self._progress, self._total_bytes = (
+            writer,
+            rejects,
+            progress,
+            total_bytes,
+        )
         self._bytes_before = self._pending = 0
         self._codes: dict[str, tuple[int, bytes]] = {}
         self._seen: set[bytes] = set()
@@ -173,8 +189,12 @@ class _Build:
     def _reject(self, label: str, place_name: str, place: int, broken: Broken) -> None:
         self.reasons[broken.reason] += 1
         entry = {
-            "source": self._source, "file": label, place_name: place, "reason": broken.reason,
-            "detail": broken.detail[:_DETAIL_CHARACTERS], "text": broken.text,
+            "source": self._source,
+            "file": label,
+            place_name: place,
+            "reason": broken.reason,
+            "detail": broken.detail[:_DETAIL_CHARACTERS],
+            "text": broken.text,
         }
         self._rejects.write(_dump(entry))
 
@@ -198,7 +218,9 @@ def _dump(entry: Mapping[str, str | int]) -> bytes:
         return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
         # Text of a damaged record may hold half a character, which has no UTF-8 form.
-        clean = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in entry.items()}
+        clean = {
+            k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in entry.items()
+        }
         return orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE)
 
 

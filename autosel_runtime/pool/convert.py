@@ -10,7 +10,9 @@ from autosel_runtime.pool import convert_chats, convert_pairs
 from autosel_runtime.pool.sample import Chat
 from autosel_runtime.pool.template import parse_template
 
-KnownFormat = Literal["canonical", "alpaca", "sharegpt", "openai", "prompt_completion", "question_answer", "mapping"]
+KnownFormat = Literal[
+    "canonical", "alpaca", "sharegpt", "openai", "prompt_completion", "question_answer", "mapping"
+]
 
 _CHATS: dict[KnownFormat, Callable[[dict[str, Any]], Chat]] = {
     "canonical": convert_chats.canonical,

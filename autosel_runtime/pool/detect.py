@@ -109,7 +109,9 @@ def _names_its_source(record: dict[str, Any]) -> bool:
 
 
 def _is_turn_list(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(t, dict) for t in cast(list[Any], value))
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(t, dict) for t in cast(list[Any], value))
+    )
 
 
 def _has_pair(record: dict[str, Any], name: KnownFormat) -> bool:

@@ -153,4 +153,6 @@ def _names_in(path: Path, key: str, inner: str = "") -> list[str]:
         names = [entry[inner] if inner else entry for entry in document[key]]
         return [str(name) for name in names]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not as Hugging Face datasets write it: no list {key!r} ({error})") from None
+        raise DataError(
+            f"{path} is not as Hugging Face datasets write it: no list {key!r} ({error})"
+        ) from None

@@ -29,7 +29,9 @@ class SourceReport(_Part):
     format: KnownFormat
     why: str = Field(description="How the format was chosen.")
     files: Count
-    left_out: list[str] = Field(description="Files or splits that were not read since they are for evaluation.")
+    left_out: list[str] = Field(
+        description="Files or splits that were not read since they are for evaluation."
+    )
     read: Count
     rows: Count
     rejected: Count
@@ -73,7 +75,9 @@ class PoolManifest(_Part):
 
 def write_manifest(folder: Path, manifest: PoolManifest) -> None:
     """Write ``pool.json`` into ``folder``, in the same bytes for the same manifest."""
-    data = orjson.dumps(manifest.model_dump(by_alias=True), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    data = orjson.dumps(
+        manifest.model_dump(by_alias=True), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
     (folder / MANIFEST_FILE).write_bytes(data)
 
 

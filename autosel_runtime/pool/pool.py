@@ -44,7 +44,9 @@ class Pool:
             size = path.stat().st_size if path.is_file() else None
             if size != shard.bytes:
                 found = "is missing" if size is None else f"has {size:,} bytes"
-                raise DataError(f"pool {folder}: {shard.file} {found}, the manifest says {shard.bytes:,} bytes")
+                raise DataError(
+                    f"pool {folder}: {shard.file} {found}, the manifest says {shard.bytes:,} bytes"
+                )
         if sum(shard.rows for shard in manifest.shards) != manifest.rows:
             raise DataError(f"pool {folder}: the rows of its shards do not add up to {manifest.rows:,}")
         return cls(folder=folder, manifest=manifest)
@@ -54,7 +56,9 @@ class Pool:
         for shard in self.manifest.shards:
             found = digest_file(self.folder / shard.file)
             if found != shard.sha256:
-                raise DataError(f"pool {self.folder}: {shard.file} has {found}, the manifest says {shard.sha256}")
+                raise DataError(
+                    f"pool {self.folder}: {shard.file} has {found}, the manifest says {shard.sha256}"
+                )
 
     @property
     def rows(self) -> int:
@@ -79,7 +83,9 @@ class Pool:
         for chunk in self._column("source"):
             # Every row group has its own dictionary.
             to_code = pc.call_function("index_in", [chunk.dictionary], pc.SetLookupOptions(names))
-            codes[first : first + len(chunk)] = to_code.to_numpy(zero_copy_only=False)[chunk.indices.to_numpy()]
+            codes[first : first + len(chunk)] = to_code.to_numpy(zero_copy_only=False)[
+                chunk.indices.to_numpy()
+            ]
             first += len(chunk)
         return codes
 

@@ -86,7 +86,9 @@ def check_mapping(mapping: FieldMapping, records: Sequence[dict[str, Any]]) -> s
         except RecordError as error:
             lost += 1
             first = first or f"record {index}: {error}"
-    return f"{lost} of {len(records)} records give no chat; {first}" if lost > _MOST_LOST * len(records) else ""
+    return (
+        f"{lost} of {len(records)} records give no chat; {first}" if lost > _MOST_LOST * len(records) else ""
+    )
 
 
 def _shown(record: dict[str, Any]) -> str:

@@ -51,7 +51,9 @@ def validate_recipe(
         if params is None:
             continue
         if available is not None:
-            problems += [f"{place}.params{problem}" for problem in _pool_problems(operator, params, available)]
+            problems += [
+                f"{place}.params{problem}" for problem in _pool_problems(operator, params, available)
+            ]
         if trials is not None and isinstance(params, UnionParams):
             known = frozenset(trial_key(trial) for trial in trials)
             if trial_key(params.trial) not in known:
@@ -121,9 +123,7 @@ def _sentence(operator: Operator, problem: Any) -> str:
     return f"{place}: {message[:1].lower()}{message[1:]}, found {problem['input']!r}"
 
 
-def _pool_problems(
-    operator: Operator, params: Params, available: Columns | Collection[str]
-) -> list[str]:
+def _pool_problems(operator: Operator, params: Params, available: Columns | Collection[str]) -> list[str]:
     """Return what the pool lacks for this step."""
     names = available if isinstance(available, Collection) else available.names
     missing = [name for name in operator.needs(params, names) if name not in names]

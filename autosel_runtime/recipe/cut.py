@@ -30,20 +30,29 @@ class Cut(Params):
     """Exactly one of fraction, top_k and threshold."""
 
     fraction: float | None = Field(
-        None, gt=0.0, le=1.0,
-        description="Keep this share of the rows that have a score, rounded up.", examples=[0.5],
+        None,
+        gt=0.0,
+        le=1.0,
+        description="Keep this share of the rows that have a score, rounded up.",
+        examples=[0.5],
     )
     top_k: int | None = Field(
-        None, ge=1, le=10_000_000_000, description="Keep this many rows; all if there are fewer.",
+        None,
+        ge=1,
+        le=10_000_000_000,
+        description="Keep this many rows; all if there are fewer.",
         examples=[10000],
     )
     threshold: float | None = Field(
-        None, ge=-1e30, le=1e30,
+        None,
+        ge=-1e30,
+        le=1e30,
         description="Keep scores of at least (direction lowest: at most) this, compared in float32.",
         examples=[0.8],
     )
     direction: Direction = Field(
-        "highest", description="Which end of the order is kept; among equal scores the earlier rows are.",
+        "highest",
+        description="Which end of the order is kept; among equal scores the earlier rows are.",
         examples=["lowest"],
     )
     missing: Literal["drop", "keep", "error"] = Field(

@@ -22,7 +22,8 @@ class Preference(Params):
     """Which of several similar rows stays."""
 
     prefer: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="Scalar by which the row that stays is chosen; pool order when left out.",
+        None,
+        description="Scalar by which the row that stays is chosen; pool order when left out.",
         examples=["quality"],
     )
     prefer_direction: Direction = Field(
@@ -40,7 +41,9 @@ class SemanticDedupParams(Preference):
         examples=["exact"],
     )
     threshold: float | None = Field(
-        None, ge=0.0, le=1.0,
+        None,
+        ge=0.0,
+        le=1.0,
         description="Least similarity of a duplicate; when left out 0.8 for minhash and 0.95 for embedding. "
         "Not with exact.",
         examples=[0.8],
@@ -64,7 +67,9 @@ class SemdedupParams(Preference):
     )
 
 
-def _drop(mask: Mask, columns: PreparedColumns, pairs: str | None, threshold: float, params: Preference) -> Outcome:
+def _drop(
+    mask: Mask, columns: PreparedColumns, pairs: str | None, threshold: float, params: Preference
+) -> Outcome:
     """Drop repeats of the exact groups (``pairs`` None) or rows similar by the named pairs."""
     score = columns.scalar(params.prefer).values if params.prefer is not None else None
     n = columns.rows
@@ -83,14 +88,20 @@ def _drop(mask: Mask, columns: PreparedColumns, pairs: str | None, threshold: fl
 
 
 def _apply_semantic(
-    mask: Mask, columns: PreparedColumns, params: SemanticDedupParams, seed: int  # noqa: ARG001
+    mask: Mask,
+    columns: PreparedColumns,
+    params: SemanticDedupParams,
+    seed: int,  # noqa: ARG001
 ) -> Outcome:
     pairs = None if params.strategy == "exact" else params.strategy
     return _drop(mask, columns, pairs, params.threshold or 0.0, params)
 
 
 def _apply_semdedup(
-    mask: Mask, columns: PreparedColumns, params: SemdedupParams, seed: int  # noqa: ARG001
+    mask: Mask,
+    columns: PreparedColumns,
+    params: SemdedupParams,
+    seed: int,  # noqa: ARG001
 ) -> Outcome:
     return _drop(mask, columns, "sae", params.threshold, params)
 
@@ -103,7 +114,9 @@ def _needs_semdedup(params: SemdedupParams, available: Collection[str]) -> Seque
     return ("sae", *([params.prefer] if params.prefer else []))
 
 
-def _check(pairs_of: Callable[[Preference], tuple[str, float] | None]) -> Callable[[Preference, Columns], list[str]]:
+def _check(
+    pairs_of: Callable[[Preference], tuple[str, float] | None],
+) -> Callable[[Preference, Columns], list[str]]:
     """Return a check of the threshold against the least stored similarity."""
 
     def check(params: Preference, columns: Columns) -> list[str]:
@@ -134,15 +147,25 @@ def _floor_problem(pairs: str, threshold: float, floor: float) -> str | None:
 
 OPERATORS = (
     Operator(
-        name="semantic_dedup", family="dedup", params=SemanticDedupParams, apply=_apply_semantic,
-        needs=_needs_semantic, check=_check(_semantic_pairs),
-        summary="Keep one of each set of samples with equal or similar text.", paper="table 4, SemDedup",
+        name="semantic_dedup",
+        family="dedup",
+        params=SemanticDedupParams,
+        apply=_apply_semantic,
+        needs=_needs_semantic,
+        check=_check(_semantic_pairs),
+        summary="Keep one of each set of samples with equal or similar text.",
+        paper="table 4, SemDedup",
         tunables=(Tunable(name="threshold", scale="linear", low=0.5, high=0.99),),
     ),
     Operator(
-        name="semdedup", family="dedup", params=SemdedupParams, apply=_apply_semdedup, needs=_needs_semdedup,
+        name="semdedup",
+        family="dedup",
+        params=SemdedupParams,
+        apply=_apply_semdedup,
+        needs=_needs_semdedup,
         check=_check(_semdedup_pairs),
-        summary="Keep one of each set of samples with similar SAE features.", paper="A.1, SemDedup",
+        summary="Keep one of each set of samples with similar SAE features.",
+        paper="A.1, SemDedup",
         tunables=(Tunable(name="threshold", scale="linear", low=0.7, high=0.99),),
     ),
 )

@@ -86,7 +86,9 @@ def execute(
         mask, step = entry
         trace.append(step)
         if hooks:
-            event = StepEvent(recipe=whole, index=index, rows=n, mask=masks.read_only(mask), trace=deepcopy(step))
+            event = StepEvent(
+                recipe=whole, index=index, rows=n, mask=masks.read_only(mask), trace=deepcopy(step)
+            )
             tell_step(hooks, "after_step", event)
     execution = Execution(
         mask=mask if mask.flags.writeable else mask.copy(),

@@ -62,7 +62,10 @@ def load_extensions(names: Sequence[str]) -> Extensions:
     _check_signal_names([name for name, _ in signals])
     _check_unique("hook", [hook.name for hook in hooks])
     return Extensions(
-        names=tuple(dict.fromkeys(names)), operators=tuple(operators), signals=tuple(signals), hooks=tuple(hooks)
+        names=tuple(dict.fromkeys(names)),
+        operators=tuple(operators),
+        signals=tuple(signals),
+        hooks=tuple(hooks),
     )
 
 
@@ -86,9 +89,7 @@ def _module(name: str) -> ModuleType:
         raise ConfigError(f"extension {name!r} failed while it was imported: {kind}: {error}") from error
 
 
-def _items(
-    name: str, kind: str, function: Any, fits: Callable[[Any], bool], expected: str
-) -> list[Any]:
+def _items(name: str, kind: str, function: Any, fits: Callable[[Any], bool], expected: str) -> list[Any]:
     """Call one of an extension's functions and check what it gives."""
     if function is None:
         return []

@@ -28,7 +28,8 @@ class IfdParams(Cut):
         examples=["ifd"],
     )
     reject_above_one: bool = Field(
-        False, description="First drop rows above one, where the prompt makes the answer harder.",
+        False,
+        description="First drop rows above one, where the prompt makes the answer harder.",
         examples=[True],
     )
 
@@ -37,7 +38,8 @@ class VarentropyParams(Cut):
     """Mean varentropy of the model's next-token distributions over the answer."""
 
     variant: Literal["varentropy", "varentropy_answer"] = Field(
-        "varentropy", description="Of the answer given the prompt, or of the answer alone.",
+        "varentropy",
+        description="Of the answer given the prompt, or of the answer alone.",
         examples=["varentropy"],
     )
 
@@ -86,13 +88,14 @@ def _apply_ifd(mask: Mask, columns: PreparedColumns, params: IfdParams, seed: in
     )
     rest = masks.without(mask, above)
     outcome = _filter_by(rest, columns, name, params)
-    return Outcome(
-        mask=outcome.mask, reasons={ABOVE_ONE: above, **outcome.reasons}, notes=outcome.notes
-    )
+    return Outcome(mask=outcome.mask, reasons={ABOVE_ONE: above, **outcome.reasons}, notes=outcome.notes)
 
 
 def _apply_varentropy(
-    mask: Mask, columns: PreparedColumns, params: VarentropyParams, seed: int  # noqa: ARG001
+    mask: Mask,
+    columns: PreparedColumns,
+    params: VarentropyParams,
+    seed: int,  # noqa: ARG001
 ) -> Outcome:
     return _filter_by(mask, columns, params.variant, params)
 
@@ -102,7 +105,8 @@ def _apply_score(mask: Mask, columns: PreparedColumns, params: ScoreParams, seed
 
 
 def _needs_variant(
-    params: IfdParams | VarentropyParams, available: Collection[str]  # noqa: ARG001
+    params: IfdParams | VarentropyParams,
+    available: Collection[str],  # noqa: ARG001
 ) -> Sequence[str]:
     return (params.variant,)
 
@@ -117,33 +121,62 @@ _QUALITY, _QUALITY_NEEDS = _by("quality")
 
 OPERATORS = (
     Operator(
-        name="ifd_filter", family="filter", params=IfdParams, apply=_apply_ifd, needs=_needs_variant,
+        name="ifd_filter",
+        family="filter",
+        params=IfdParams,
+        apply=_apply_ifd,
+        needs=_needs_variant,
         summary="Keep the samples whose answers are hardest (or easiest) to follow from their prompts.",
-        paper="A.1, IFD top-k", tunables=(FRACTION, DIRECTION),
+        paper="A.1, IFD top-k",
+        tunables=(FRACTION, DIRECTION),
     ),
     Operator(
-        name="ngram_entropy_filter", family="filter", params=NgramEntropyParams, apply=_NGRAM,
-        needs=_NGRAM_NEEDS, summary="Keep the samples with the richest (or plainest) vocabulary.",
-        paper="A.1, N-gram top-k", tunables=(FRACTION, DIRECTION),
+        name="ngram_entropy_filter",
+        family="filter",
+        params=NgramEntropyParams,
+        apply=_NGRAM,
+        needs=_NGRAM_NEEDS,
+        summary="Keep the samples with the richest (or plainest) vocabulary.",
+        paper="A.1, N-gram top-k",
+        tunables=(FRACTION, DIRECTION),
     ),
     Operator(
-        name="action_object_filter", family="filter", params=ActionObjectParams, apply=_ACTION,
-        needs=_ACTION_NEEDS, summary="Keep the samples that ask for the most (or fewest) actions.",
-        paper="A.1, AO top-k", tunables=(FRACTION, DIRECTION),
+        name="action_object_filter",
+        family="filter",
+        params=ActionObjectParams,
+        apply=_ACTION,
+        needs=_ACTION_NEEDS,
+        summary="Keep the samples that ask for the most (or fewest) actions.",
+        paper="A.1, AO top-k",
+        tunables=(FRACTION, DIRECTION),
     ),
     Operator(
-        name="varentropy_filter", family="filter", params=VarentropyParams, apply=_apply_varentropy,
+        name="varentropy_filter",
+        family="filter",
+        params=VarentropyParams,
+        apply=_apply_varentropy,
         needs=_needs_variant,
         summary="Keep the samples on whose answers the model's uncertainty fluctuates most (or least).",
-        paper="A.1, Varentropy top-k", tunables=(FRACTION, DIRECTION),
+        paper="A.1, Varentropy top-k",
+        tunables=(FRACTION, DIRECTION),
     ),
     Operator(
-        name="quality_filter", family="filter", params=QualityParams, apply=_QUALITY, needs=_QUALITY_NEEDS,
-        summary="Keep the samples with the best (or worst) rule score.", tunables=(FRACTION,),
+        name="quality_filter",
+        family="filter",
+        params=QualityParams,
+        apply=_QUALITY,
+        needs=_QUALITY_NEEDS,
+        summary="Keep the samples with the best (or worst) rule score.",
+        tunables=(FRACTION,),
     ),
     Operator(
-        name="score_filter", family="filter", params=ScoreParams, apply=_apply_score, needs=_needs_signal,
+        name="score_filter",
+        family="filter",
+        params=ScoreParams,
+        apply=_apply_score,
+        needs=_needs_signal,
         summary="Keep the samples at one end of any scalar signal, also one of an extension.",
-        tunables=(FRACTION, DIRECTION), searchable=False,
+        tunables=(FRACTION, DIRECTION),
+        searchable=False,
     ),
 )

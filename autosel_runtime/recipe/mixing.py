@@ -44,7 +44,9 @@ class Draw(Params):
         None, gt=0.0, le=1.0, description="Share of the rows to draw, rounded up.", examples=[0.5]
     )
     seed: int | None = Field(
-        None, ge=0, le=2**31 - 1,
+        None,
+        ge=0,
+        le=2**31 - 1,
         description="Seed of this draw; when left out it follows from the execution's seed and the step's place.",
         examples=[7],
     )
@@ -86,7 +88,10 @@ class VarentropyMixParams(Draw):
     """A mix in favour of the sources about which the model is least settled."""
 
     temperature: float = Field(
-        1.0, gt=0.0, le=1e6, description="High: sources alike; low: the highest mean takes all.",
+        1.0,
+        gt=0.0,
+        le=1e6,
+        description="High: sources alike; low: the highest mean takes all.",
         examples=[1.0],
     )
     variant: Literal["varentropy", "varentropy_answer"] = Field(
@@ -107,7 +112,8 @@ def _source_counts(mask: Mask, columns: PreparedColumns) -> NDArray[np.int64]:
     codes, size = columns.source_codes, len(columns.source_names)
     parts = map_spans(
         lambda low, high: np.bincount(codes[span_rows(mask, low, high)], minlength=size),
-        columns.rows, threads=columns.threads,
+        columns.rows,
+        threads=columns.threads,
     )
     return np.stack(parts).sum(axis=0, dtype=np.int64)
 
@@ -183,9 +189,7 @@ def softmax(values: Sequence[float | None], temperature: float) -> list[float]:
     """
     top = max((value for value in values if value is not None), default=0.0)
     least = sys.float_info.min
-    raised = [
-        0.0 if value is None else max(math.exp((value - top) / temperature), least) for value in values
-    ]
+    raised = [0.0 if value is None else max(math.exp((value - top) / temperature), least) for value in values]
     whole = math.fsum(raised)
     return [value / whole if whole else 0.0 for value in raised]
 
@@ -227,19 +231,31 @@ _SHARE = Tunable(name="fraction", scale="log", low=0.05, high=1.0)
 
 OPERATORS = (
     Operator(
-        name="random_subset", family="mix", params=RandomSubsetParams, apply=_apply_random,
-        summary="Keep a random subset.", paper="A.1, Random top-k",
+        name="random_subset",
+        family="mix",
+        params=RandomSubsetParams,
+        apply=_apply_random,
+        summary="Keep a random subset.",
+        paper="A.1, Random top-k",
         tunables=(
             _SHARE,
             Tunable(name="strategy", scale="choice", choices=("proportional", "balanced", "uniform")),
         ),
     ),
     Operator(
-        name="source_mix", family="mix", params=SourceMixParams, apply=_apply_source_mix,
-        check=_check_source_mix, summary="Draw from the sources by given weights.", searchable=False,
+        name="source_mix",
+        family="mix",
+        params=SourceMixParams,
+        apply=_apply_source_mix,
+        check=_check_source_mix,
+        summary="Draw from the sources by given weights.",
+        searchable=False,
     ),
     Operator(
-        name="varentropy_mix", family="mix", params=VarentropyMixParams, apply=_apply_varentropy_mix,
+        name="varentropy_mix",
+        family="mix",
+        params=VarentropyMixParams,
+        apply=_apply_varentropy_mix,
         needs=_needs_varentropy,
         summary="Draw from the sources by the softmax of their mean varentropy.",
         tunables=(_SHARE, Tunable(name="temperature", scale="log", low=0.1, high=10.0)),

@@ -78,6 +78,7 @@ def benchmark_signals(
     ``signal`` None: mona where the pool has any, else relevance. Asked-for benchmarks are returned whether they
     exist or not; with none asked for, an empty result means that the pool has no such signal.
     """
+
     def existing(prefix: str) -> dict[str, str]:
         names = sorted(name for name in available if name.startswith(f"{prefix}."))
         return {name.removeprefix(f"{prefix}."): name for name in names}
@@ -171,8 +172,13 @@ def _keep_best_placed(
 
 OPERATORS = (
     Operator(
-        name="mona_filter", family="filter", params=MonaParams, apply=_apply, needs=_needs,
-        summary="Keep the samples most relevant to the target benchmarks.", paper="A.1, MONA top-k",
+        name="mona_filter",
+        family="filter",
+        params=MonaParams,
+        apply=_apply,
+        needs=_needs,
+        summary="Keep the samples most relevant to the target benchmarks.",
+        paper="A.1, MONA top-k",
         tunables=(
             Tunable(name="fraction", scale="log", low=0.01, high=1.0),
             Tunable(name="combine", scale="choice", choices=("union", "max", "mean")),

@@ -93,7 +93,9 @@ def _grouped(group: NDArray[np.int32], low: int, high: int) -> tuple[Rows, NDArr
     return inside + low, numbers[inside]
 
 
-def drop_repeats(mask: Mask, n: int, known: Repeats, score: NDArray[np.float32] | None, direction: Direction) -> Mask:
+def drop_repeats(
+    mask: Mask, n: int, known: Repeats, score: NDArray[np.float32] | None, direction: Direction
+) -> Mask:
     """Return the rows of the mask to drop so that one row of every group is left: the first in order."""
     inside = masks.contains(mask, known.rows)
     rows, group = known.rows[inside], known.group[inside]
@@ -105,14 +107,20 @@ def drop_repeats(mask: Mask, n: int, known: Repeats, score: NDArray[np.float32] 
 
 
 def drop_similar(
-    mask: Mask, n: int, known: Neighbourhood, threshold: float, score: NDArray[np.float32] | None,
+    mask: Mask,
+    n: int,
+    known: Neighbourhood,
+    threshold: float,
+    score: NDArray[np.float32] | None,
     direction: Direction,
 ) -> Mask:
     """Return the rows of the mask to drop so that no two rows are left whose similarity reaches ``threshold``
     and every dropped row is similar to a kept one."""
     inside = np.flatnonzero(masks.contains(mask, known.rows))
     order = inside[_order(known.rows[inside], score, direction)]
-    best = _first_of_each(known.leader[order], np.arange(len(order)), len(known.rows))  # position of each class
+    best = _first_of_each(
+        known.leader[order], np.arange(len(order)), len(known.rows)
+    )  # position of each class
     edge = (known.similarity >= np.float32(threshold)) & (best[known.left] >= 0) & (best[known.right] >= 0)
     left, right = known.left[edge], known.right[edge]
     swap = best[left] > best[right]

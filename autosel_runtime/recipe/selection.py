@@ -130,13 +130,19 @@ def keep_ranked(
 
 
 def keep_scored(
-    mask: Mask, n: int, k: int, scores: Callable[[Rows], NDArray[np.float32]], direction: Direction,
-    *, threads: int = 1,
+    mask: Mask,
+    n: int,
+    k: int,
+    scores: Callable[[Rows], NDArray[np.float32]],
+    direction: Direction,
+    *,
+    threads: int = 1,
 ) -> Mask:
     """Keep the ``k`` rows with the highest or lowest computed score; among equal scores the earlier rows.
 
     ``scores``: rows -> float32 without NaN.
     """
+
     def keys(rows: Rows) -> NDArray[np.uint64]:
         upper = _orderable(scores(rows))
         if direction == "highest":

@@ -43,8 +43,11 @@ from autosel_runtime.recipe.spans import map_spans, span_rows
 
 # Every signal that a filter cuts by tells what a subset is like; a surrogate that misses one is blind to its filter.
 RATIOS = {
-    "mean_ifd": "ifd", "mean_varentropy": "varentropy", "mean_quality": "quality",
-    "mean_ngram_entropy": "ngram_entropy", "mean_action_object": "action_object",
+    "mean_ifd": "ifd",
+    "mean_varentropy": "varentropy",
+    "mean_quality": "quality",
+    "mean_ngram_entropy": "ngram_entropy",
+    "mean_action_object": "action_object",
 }
 CLIPPED = ("mean_ifd", "mean_varentropy")
 FEATURES = "sae"

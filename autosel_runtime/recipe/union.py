@@ -39,14 +39,18 @@ def _apply(mask: Mask, columns: PreparedColumns, params: UnionParams, seed: int)
     if other is None:
         raise DataError(unknown_trial(params.trial, columns.subsets))
     masks.check(other, columns.rows, f"the subset of trial {params.trial!r}")
-    return Outcome(
-        mask=masks.either(mask, other), notes={"added": masks.count(masks.without(other, mask))}
-    )
+    return Outcome(mask=masks.either(mask, other), notes={"added": masks.count(masks.without(other, mask))})
 
 
 OPERATORS = (
     Operator(
-        name="union", family="union", params=UnionParams, apply=_apply, adds=True, searchable=False,
-        summary="Add the samples of an earlier trial's subset.", paper="A.1, Mix",
+        name="union",
+        family="union",
+        params=UnionParams,
+        apply=_apply,
+        adds=True,
+        searchable=False,
+        summary="Add the samples of an earlier trial's subset.",
+        paper="A.1, Mix",
     ),
 )

@@ -96,7 +96,9 @@ class Intake:
     ) -> tuple[tuple[str, str], Candidate | None]:
         wished = origin == "seed"
         problem = (
-            self.space.rules.problem(recipe) if wished else structure_problem(recipe, self.space, self.finished)
+            self.space.rules.problem(recipe)
+            if wished
+            else structure_problem(recipe, self.space, self.finished)
         )
         if problem is not None:
             return ("against the rules", problem), None
@@ -118,7 +120,12 @@ class Intake:
         if not wished and any(nearly_equal(realised, size, state) for size, state in self.known.live):
             return ("nearly equals a trial", "the subset nearly equals one that was proposed before"), None
         return ("", ""), Candidate(
-            recipe=recipe, recipe_digest=recipe_digest, realised=realised, origin=origin, parent=parent, note=note
+            recipe=recipe,
+            recipe_digest=recipe_digest,
+            realised=realised,
+            origin=origin,
+            parent=parent,
+            note=note,
         )
 
 

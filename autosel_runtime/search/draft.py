@@ -49,14 +49,19 @@ class Draft:
     def fit(self, candidates: Sequence[Candidate]) -> Model:
         """Fit the surrogate to the history; candidates widen the standardisation."""
         self.model = model_of(
-            self.history, self.inputs.space, rows=self.inputs.rows, seed=self.inputs.settings.seed,
+            self.history,
+            self.inputs.space,
+            rows=self.inputs.rows,
+            seed=self.inputs.settings.seed,
             candidates=[candidate.point for candidate in candidates],
         )
         return self.model
 
     def exhausted(self) -> str:
         """Return the sentence that says why nothing new could be made."""
-        counts = ", ".join(f"{n} {why}" for why, n in sorted(self.intake.rejected.items())) or "nothing was drawn"
+        counts = (
+            ", ".join(f"{n} {why}" for why, n in sorted(self.intake.rejected.items())) or "nothing was drawn"
+        )
         return f"no new recipe could be made: {counts}"
 
     def nothing(self, policy: str, reason: str) -> tuple[None, ProposalDiagnostics]:
@@ -104,10 +109,18 @@ class Draft:
 
     def _proposal(self, chosen: Candidate, row: CandidateRow) -> Proposal:
         return Proposal(
-            ordinal=self.ordinal, recipe=chosen.recipe, recipe_digest=chosen.recipe_digest,
-            subset_digest=chosen.realised.subset_digest, size=chosen.realised.size,
-            state_vector=state_of(chosen.realised), origin=chosen.origin, phase=self.phase.number,
-            parent=chosen.parent, mean=row.mean, deviation=row.deviation, rationale=chosen.note,
+            ordinal=self.ordinal,
+            recipe=chosen.recipe,
+            recipe_digest=chosen.recipe_digest,
+            subset_digest=chosen.realised.subset_digest,
+            size=chosen.realised.size,
+            state_vector=state_of(chosen.realised),
+            origin=chosen.origin,
+            phase=self.phase.number,
+            parent=chosen.parent,
+            mean=row.mean,
+            deviation=row.deviation,
+            rationale=chosen.note,
         )
 
     def _explain(
@@ -122,18 +135,35 @@ class Draft:
         )
         anchor = self.phase.anchor
         return ProposalDiagnostics(
-            ordinal=self.ordinal, phase=self.phase.number, stagnation=self.phase.stagnation,
-            anchor=None if anchor is None else anchor.ordinal, policy=policy, ranker=ranker, surrogate=state,
-            candidates=rows, rejected=dict(sorted(self.intake.rejected.items())), credit=self.credit,
-            warnings=tuple(self.warnings), reason=reason,
+            ordinal=self.ordinal,
+            phase=self.phase.number,
+            stagnation=self.phase.stagnation,
+            anchor=None if anchor is None else anchor.ordinal,
+            policy=policy,
+            ranker=ranker,
+            surrogate=state,
+            candidates=rows,
+            rejected=dict(sorted(self.intake.rejected.items())),
+            credit=self.credit,
+            warnings=tuple(self.warnings),
+            reason=reason,
         )
 
 
-def _row(candidate: Candidate, mean: float | None, deviation: float | None, value: float, rank: int) -> CandidateRow:
+def _row(
+    candidate: Candidate, mean: float | None, deviation: float | None, value: float, rank: int
+) -> CandidateRow:
     return CandidateRow(
-        recipe=candidate.recipe, recipe_digest=candidate.recipe_digest,
-        subset_digest=candidate.realised.subset_digest, size=candidate.realised.size, origin=candidate.origin,
-        note=candidate.note, mean=mean, deviation=deviation, value=value, rank=rank,
+        recipe=candidate.recipe,
+        recipe_digest=candidate.recipe_digest,
+        subset_digest=candidate.realised.subset_digest,
+        size=candidate.realised.size,
+        origin=candidate.origin,
+        note=candidate.note,
+        mean=mean,
+        deviation=deviation,
+        value=value,
+        rank=rank,
     )
 
 

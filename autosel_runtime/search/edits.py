@@ -29,7 +29,11 @@ Change = tuple[Steps, str]
 
 
 def edit(
-    recipe: Recipe, space: Space, rng: np.random.Generator, *, finished: Sequence[str | int] = (),
+    recipe: Recipe,
+    space: Space,
+    rng: np.random.Generator,
+    *,
+    finished: Sequence[str | int] = (),
     weights: Mapping[str, float] | None = None,
 ) -> Edit | None:
     """Return ``recipe`` after one to three random edits, or None if no edit applies.
@@ -52,7 +56,10 @@ def edit(
 
 
 def _one(
-    steps: Steps, space: Space, rng: np.random.Generator, finished: Sequence[str | int],
+    steps: Steps,
+    space: Space,
+    rng: np.random.Generator,
+    finished: Sequence[str | int],
     weights: Mapping[str, float] | None,
 ) -> Change | None:
     """Apply one edit of a kind that is possible here; kinds are tried in random order, retunes most often."""
@@ -135,7 +142,9 @@ def _replace(
     return (*steps[:index], step, *steps[index + 1 :]), said
 
 
-def _union(steps: Steps, space: Space, rng: np.random.Generator, finished: Sequence[str | int]) -> Change | None:
+def _union(
+    steps: Steps, space: Space, rng: np.random.Generator, finished: Sequence[str | int]
+) -> Change | None:
     digests = sorted(reference for reference in finished if isinstance(reference, str))
     if len(steps) >= space.max_steps or not digests or not space.unions:
         return None

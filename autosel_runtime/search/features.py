@@ -47,7 +47,9 @@ class Encoder:
 
     def state(self, points: Sequence[Point]) -> Matrix:
         """Return S [n, ds]; a quantity that a point lacks lies at the centre (0)."""
-        rows = (_raw_state([point.state for point in points], self.keys) - self.centre) / self.spread  # [n, ds]
+        rows = (
+            _raw_state([point.state for point in points], self.keys) - self.centre
+        ) / self.spread  # [n, ds]
         return np.where(np.isnan(rows), 0.0, rows)
 
     def recipe(self, points: Sequence[Point]) -> Matrix:
@@ -87,8 +89,6 @@ def _raw_state(states: Sequence[Mapping[str, float]], keys: tuple[str, ...]) -> 
                 value = float(state[key])
                 rows[i, j] = np.log(max(value, 1e-6)) if key in LOGARITHMIC else value
     return rows
-
-
 
 
 def _recipe_row(recipe: Recipe, space: Space) -> list[float]:

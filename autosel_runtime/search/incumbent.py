@@ -57,7 +57,11 @@ def point_of(record: TrialRecord, rows: int | None = None) -> Point:
 
 
 def model_of(
-    history: Sequence[TrialRecord], space: Space, *, rows: int | None = None, seed: int = 0,
+    history: Sequence[TrialRecord],
+    space: Space,
+    *,
+    rows: int | None = None,
+    seed: int = 0,
     candidates: Sequence[Point] = (),
 ) -> Model:
     """Fit the surrogate to a history. ``candidates`` only widen the standardisation of the features.
@@ -96,6 +100,10 @@ def incumbent(
     pick = posterior if len(model.scored) >= MIN_TRIALS else best
     at = next(i for i, r in enumerate(model.scored) if r.ordinal == pick.ordinal)
     return Incumbent(
-        pick=pick, best_observed=best, posterior_pick=posterior, mean=float(mean[at]),
-        deviation=float(deviation[at]), informative=model.surrogate.informative,
+        pick=pick,
+        best_observed=best,
+        posterior_pick=posterior,
+        mean=float(mean[at]),
+        deviation=float(deviation[at]),
+        informative=model.surrogate.informative,
     )

@@ -40,8 +40,14 @@ class LlmContext:
 def llm_candidates(complete: Completion, context: LlmContext, intake: Intake) -> list[str]:
     """Ask once and offer every recipe of the answer to ``intake``; return warnings, empty when all was well."""
     prompt = proposal_prompt(
-        space=context.space, phase=context.phase, history=context.history, posterior=context.posterior,
-        informative=context.informative, credit=context.credit, rows=context.rows, wanted=context.wanted,
+        space=context.space,
+        phase=context.phase,
+        history=context.history,
+        posterior=context.posterior,
+        informative=context.informative,
+        credit=context.credit,
+        rows=context.rows,
+        wanted=context.wanted,
     )
     try:
         answer = complete(prompt, answer_schema(context.space, context.wanted))

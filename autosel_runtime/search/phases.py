@@ -67,11 +67,18 @@ def current_phase(history: Sequence[TrialRecord], *, patience: int, min_improvem
     due = stagnation >= patience
     if due:
         return Phase(
-            number=number + 1, anchor=None, previous_anchors=tuple(anchors), stagnation=stagnation, reseed_due=True
+            number=number + 1,
+            anchor=None,
+            previous_anchors=tuple(anchors),
+            stagnation=stagnation,
+            reseed_due=True,
         )
     earlier = tuple(a for a in anchors if anchor is None or a.ordinal != anchor.ordinal)
     return Phase(
-        number=number, anchor=anchor, previous_anchors=earlier, stagnation=stagnation,
+        number=number,
+        anchor=anchor,
+        previous_anchors=earlier,
+        stagnation=stagnation,
         reseed_due=False,
     )
 

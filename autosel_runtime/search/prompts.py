@@ -31,8 +31,15 @@ Rules
 
 
 def proposal_prompt(
-    *, space: Space, phase: Phase, history: Sequence[TrialRecord], posterior: Mapping[int, tuple[float, float]],
-    informative: bool, credit: Mapping[str, float], rows: int, wanted: int,
+    *,
+    space: Space,
+    phase: Phase,
+    history: Sequence[TrialRecord],
+    posterior: Mapping[int, tuple[float, float]],
+    informative: bool,
+    credit: Mapping[str, float],
+    rows: int,
+    wanted: int,
 ) -> str:
     """Return the prompt: task, operators, anchor, trials with states and scores, what the surrogate believes.
 
@@ -86,7 +93,8 @@ def _recipe(recipe: Recipe) -> str:
 def _shown(history: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return at most 40 trials by ordinal: the better half by score, the rest the latest."""
     live = sorted(
-        (r for r in history if r.state in ("pending", "succeeded")), key=lambda r: (-(r.score or -1.0), r.ordinal)
+        (r for r in history if r.state in ("pending", "succeeded")),
+        key=lambda r: (-(r.score or -1.0), r.ordinal),
     )
     best = live[: HISTORY_LIMIT // 2]
     latest = sorted(live[HISTORY_LIMIT // 2 :], key=lambda r: -r.ordinal)[: HISTORY_LIMIT - len(best)]

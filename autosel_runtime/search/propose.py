@@ -50,8 +50,11 @@ def propose(
     in the diagnostics. ConfigError and DataError for settings or a history that cannot be.
     """
     inputs = Inputs(
-        settings=settings, space=space_of(catalog, available, settings), rows=rows,
-        materialise=materialise, complete=complete,
+        settings=settings,
+        space=space_of(catalog, available, settings),
+        rows=rows,
+        materialise=materialise,
+        complete=complete,
     )
     seen = list(history)
     proposals: list[Proposal] = []
@@ -69,21 +72,35 @@ def propose(
 def as_pending(proposal: Proposal) -> TrialRecord:
     """Return the history record of a proposal that was accepted and not yet finished."""
     return TrialRecord(
-        ordinal=proposal.ordinal, recipe=proposal.recipe, recipe_digest=proposal.recipe_digest,
-        subset_digest=proposal.subset_digest, size=proposal.size, state_vector=proposal.state_vector,
-        origin=proposal.origin, phase=proposal.phase, parent=proposal.parent, state="pending",
-        score=None, stderr=None,
+        ordinal=proposal.ordinal,
+        recipe=proposal.recipe,
+        recipe_digest=proposal.recipe_digest,
+        subset_digest=proposal.subset_digest,
+        size=proposal.size,
+        state_vector=proposal.state_vector,
+        origin=proposal.origin,
+        phase=proposal.phase,
+        parent=proposal.parent,
+        state="pending",
+        score=None,
+        stderr=None,
     )
 
 
-def _next(inputs: Inputs, history: Sequence[TrialRecord], ordinal: int) -> tuple[Proposal | None, ProposalDiagnostics]:
+def _next(
+    inputs: Inputs, history: Sequence[TrialRecord], ordinal: int
+) -> tuple[Proposal | None, ProposalDiagnostics]:
     """Make one proposal. Policies in order: seed recipes, probes, reseed, candidates around the anchor."""
     settings, space = inputs.settings, inputs.space
     rng = np.random.default_rng(np.random.SeedSequence([settings.seed, ordinal]))
     phase = current_phase(history, patience=settings.patience, min_improvement=settings.min_improvement)
     draft = Draft(
-        inputs=inputs, history=history, phase=phase, ordinal=ordinal,
-        intake=_intake(inputs, history), credit=operator_credit(history),
+        inputs=inputs,
+        history=history,
+        phase=phase,
+        ordinal=ordinal,
+        intake=_intake(inputs, history),
+        credit=operator_credit(history),
     )
     if inputs.rows < 1:
         return draft.nothing("none", "the pool has no rows")
@@ -105,8 +122,12 @@ def _intake(inputs: Inputs, history: Sequence[TrialRecord]) -> Intake:
     done = [r for r, _ in succeeded(history)]
     finished = [*sorted({r.recipe_digest for r in done}), *(r.ordinal for r in done)]
     return Intake(
-        space=inputs.space, materialise=inputs.materialise, seed=inputs.settings.seed,
-        min_samples=inputs.settings.min_samples, finished=finished, known=known_of(history),
+        space=inputs.space,
+        materialise=inputs.materialise,
+        seed=inputs.settings.seed,
+        min_samples=inputs.settings.min_samples,
+        finished=finished,
+        known=known_of(history),
         tries=TRIES_PER_CANDIDATE * max(inputs.settings.candidates, 4),
     )
 
@@ -146,7 +167,9 @@ def _neighbourhood(draft: Draft, rng: np.random.Generator) -> tuple[Proposal | N
         for _ in range(DRAWS_PER_CANDIDATE * wanted):
             if len(intake.accepted) >= wanted or intake.tries <= 0:
                 break
-            made = edit(anchor.recipe, inputs.space, rng, finished=intake.finished, weights=credit_weights(credit))
+            made = edit(
+                anchor.recipe, inputs.space, rng, finished=intake.finished, weights=credit_weights(credit)
+            )
             if made is not None:
                 intake.offer(made.recipe, origin="edit", parent=anchor.ordinal, note=made.description)
     intake.tries += wanted if not intake.accepted else 0
@@ -167,14 +190,20 @@ def _ask(draft: Draft, credit: Mapping[str, float]) -> list[str]:
     model = draft.fit([])
     posterior: dict[int, tuple[float, float]] = {}
     if model.surrogate is not None:
-        mean, deviation = model.surrogate.predict(model.groups([point_of(r, inputs.rows) for r in model.scored]))
+        mean, deviation = model.surrogate.predict(
+            model.groups([point_of(r, inputs.rows) for r in model.scored])
+        )
         posterior = {
             r.ordinal: (float(m), float(d)) for r, m, d in zip(model.scored, mean, deviation, strict=True)
         }
     context = LlmContext(
-        space=inputs.space, phase=draft.phase, history=draft.history, posterior=posterior,
-        informative=model.surrogate is not None and model.surrogate.informative, credit=credit,
-        rows=inputs.rows, wanted=inputs.settings.candidates,
+        space=inputs.space,
+        phase=draft.phase,
+        history=draft.history,
+        posterior=posterior,
+        informative=model.surrogate is not None and model.surrogate.informative,
+        credit=credit,
+        rows=inputs.rows,
+        wanted=inputs.settings.candidates,
     )
     return llm_candidates(inputs.complete, context, draft.intake)
-

@@ -17,7 +17,9 @@ Matrix = NDArray[np.float64]
 KAPPA = 1.5
 
 
-def expected_improvement(mean: Matrix, deviation: Matrix, best: float, min_improvement: float = 0.0) -> Matrix:
+def expected_improvement(
+    mean: Matrix, deviation: Matrix, best: float, min_improvement: float = 0.0
+) -> Matrix:
     """Return the expected gain [m] over ``best``, in units of the score."""
     from scipy.special import ndtr
 

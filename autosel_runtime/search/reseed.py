@@ -36,7 +36,9 @@ def draw_seeds(
         if len(intake.accepted) >= wanted or intake.tries <= 0:
             break
         intake.offer(
-            random_recipe(space, rng, weights=weights), origin="reseed", parent=None,
+            random_recipe(space, rng, weights=weights),
+            origin="reseed",
+            parent=None,
             note="new anchor from operators with credit",
         )
     return list(intake.accepted)

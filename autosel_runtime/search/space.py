@@ -105,7 +105,11 @@ def random_step(operator: OperatorSpace, rng: np.random.Generator) -> RecipeStep
 
 
 def random_recipe(
-    space: Space, rng: np.random.Generator, *, first: Sequence[str] = (), weights: Mapping[str, float] | None = None
+    space: Space,
+    rng: np.random.Generator,
+    *,
+    first: Sequence[str] = (),
+    weights: Mapping[str, float] | None = None,
 ) -> Recipe:
     """Return a random recipe of one to four distinct filters in random order.
 
@@ -177,7 +181,9 @@ def space_of(catalog: Catalog, available: frozenset[str], settings: SearchSettin
     """
     for name in settings.operators or ():
         if name not in catalog:
-            raise ConfigError(f"search.operators: {name!r} is no operator; there are: {', '.join(sorted(catalog))}")
+            raise ConfigError(
+                f"search.operators: {name!r} is no operator; there are: {', '.join(sorted(catalog))}"
+            )
     found: dict[str, OperatorSpace] = {}
     for name, operator in sorted(catalog.items()):
         if settings.operators is not None and name not in settings.operators:
@@ -187,7 +193,9 @@ def space_of(catalog: Catalog, available: frozenset[str], settings: SearchSettin
             found[name] = space
         elif settings.operators is not None:
             some = {tunable.name: _some(tunable) for tunable in operator.tunables}
-            missing = sorted(set(_needs(operator, some, available)) - available) if operator.searchable else []
+            missing = (
+                sorted(set(_needs(operator, some, available)) - available) if operator.searchable else []
+            )
             raise ConfigError(
                 f"search.operators: {name} cannot be used: "
                 + (f"signals are missing: {', '.join(missing)}" if missing else "it has nothing to tune")
@@ -196,11 +204,16 @@ def space_of(catalog: Catalog, available: frozenset[str], settings: SearchSettin
         operator = catalog.get(step.operator)
         if operator is not None and operator.name not in found:
             found[operator.name] = OperatorSpace(
-                name=operator.name, family=operator.family, knobs=operator.tunables, drawn=False,
+                name=operator.name,
+                family=operator.family,
+                knobs=operator.tunables,
+                drawn=False,
                 union_field=_union_field(operator) if operator.adds else None,
             )
     return Space(
-        operators=found, rules=CatalogRules(catalog=catalog, available=available), max_steps=settings.max_steps
+        operators=found,
+        rules=CatalogRules(catalog=catalog, available=available),
+        max_steps=settings.max_steps,
     )
 
 
@@ -225,7 +238,10 @@ def _operator_space(operator: Operator, available: frozenset[str]) -> OperatorSp
     if (operator.adds and union_field is None) or not _usable(operator, base, available):
         return None
     return OperatorSpace(
-        name=operator.name, family=operator.family, knobs=tuple(knobs), union_field=union_field,
+        name=operator.name,
+        family=operator.family,
+        knobs=tuple(knobs),
+        union_field=union_field,
         at_most_once=operator.name == RANDOM_SUBSET,
     )
 

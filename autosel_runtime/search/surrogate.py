@@ -85,7 +85,10 @@ class Surrogate:
             self.theta,
             np.concatenate([self.targets, (mean - self.centre) / self.spread]),
             np.concatenate([self.relative, np.ones(len(mean))]),
-            centre=self.centre, spread=self.spread, trials=self.trials, skill=self.skill,
+            centre=self.centre,
+            spread=self.spread,
+            trials=self.trials,
+            skill=self.skill,
             informative=self.informative,
         )
 
@@ -105,7 +108,9 @@ def fit(groups: Sequence[Matrix], scores: Matrix, stderr: Matrix, *, seed: int) 
     y = (scores - centre) / spread
     known = stderr[~np.isnan(stderr) & (stderr > 0)]
     typical = float(np.sqrt(np.mean(known**2))) if len(known) else float("nan")
-    relative = np.where(np.isnan(stderr) | (stderr <= 0), typical, stderr) / typical if len(known) else np.ones(n)
+    relative = (
+        np.where(np.isnan(stderr) | (stderr <= 0), typical, stderr) / typical if len(known) else np.ones(n)
+    )
     relative = np.clip(relative, 0.2, 5.0)
     prior_noise = min(max(typical / spread, 0.02), 1.0) if len(known) and not flat else 0.4
     arrays = tuple(np.asarray(x, dtype=np.float64) for x in groups)
@@ -118,8 +123,16 @@ def fit(groups: Sequence[Matrix], scores: Matrix, stderr: Matrix, *, seed: int) 
 
 
 def _condition(
-    groups: tuple[Matrix, ...], theta: Matrix, y: Matrix, relative: Matrix, *,
-    centre: float, spread: float, trials: int, skill: float, informative: bool,
+    groups: tuple[Matrix, ...],
+    theta: Matrix,
+    y: Matrix,
+    relative: Matrix,
+    *,
+    centre: float,
+    spread: float,
+    trials: int,
+    skill: float,
+    informative: bool,
 ) -> Surrogate:
     shapes = [x.shape[1] for x in groups]
     noise = float(np.exp(theta[-1]))
@@ -127,10 +140,19 @@ def _condition(
     factor: Matrix = np.linalg.cholesky(K).astype(np.float64)
     weights: Matrix = np.linalg.solve(factor.T, np.linalg.solve(factor, y)).astype(np.float64)
     return Surrogate(
-        groups=groups, theta=theta, targets=y, relative=relative, centre=centre, spread=spread,
-        noise=noise * spread, trials=trials, skill=skill, informative=informative,
+        groups=groups,
+        theta=theta,
+        targets=y,
+        relative=relative,
+        centre=centre,
+        spread=spread,
+        noise=noise * spread,
+        trials=trials,
+        skill=skill,
+        informative=informative,
         lengthscales=tuple(float(v) for scales in _lengthscales(theta, shapes) for v in scales),
-        weights=weights, factor=factor,
+        weights=weights,
+        factor=factor,
     )
 
 
@@ -160,8 +182,13 @@ def _maximise(
     best, least = centre, np.inf
     for start in starts:
         found = minimize(
-            _loss, start, args=(squares, y, relative, centre, width), jac=True, method="L-BFGS-B",
-            bounds=bounds, options={"maxiter": 100},
+            _loss,
+            start,
+            args=(squares, y, relative, centre, width),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 100},
         )
         if float(found.fun) < least - 1e-9:
             best, least = np.asarray(found.x, dtype=np.float64), float(found.fun)

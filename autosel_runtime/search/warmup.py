@@ -17,7 +17,11 @@ from autosel_runtime.search.space import Space, random_recipe
 Zone = tuple[float, float]
 
 # Retained fraction of the pool; the paper's reference values, in the order in which they are filled.
-ZONES: tuple[tuple[str, Zone], ...] = (("high", (0.60, 0.70)), ("middle", (0.30, 0.50)), ("low", (0.05, 0.15)))
+ZONES: tuple[tuple[str, Zone], ...] = (
+    ("high", (0.60, 0.70)),
+    ("middle", (0.30, 0.50)),
+    ("low", (0.05, 0.15)),
+)
 PROBE_TRIES = 48  # recipes materialised for one probe; a zone is hit by about one random recipe in ten
 
 

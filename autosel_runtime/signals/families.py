@@ -53,7 +53,9 @@ def lexical_family(
     chosen: dict[str, Any] = settings.model_dump(exclude={"spacy_model"})
     if settings.action_object:
         chosen["spacy"] = action_object.pipeline_version(settings.spacy_model)
-    digests = {name: target_digest(samples) for name, samples in targets.items()} if settings.relevance else {}
+    digests = (
+        {name: target_digest(samples) for name, samples in targets.items()} if settings.relevance else {}
+    )
     return Family(
         name="lexical",
         depends={"pool": pool_digest, "version": LEXICAL_VERSION, "settings": chosen, "targets": digests},
@@ -65,8 +67,11 @@ def minhash_family(pool_digest: str, settings: MinHashSignals) -> Family:
     return Family(
         name="minhash",
         depends={
-            "pool": pool_digest, "version": MINHASH_VERSION, "algorithm": ALGORITHM,
-            "permutations": settings.permutations, "ngram": settings.ngram,
+            "pool": pool_digest,
+            "version": MINHASH_VERSION,
+            "algorithm": ALGORITHM,
+            "permutations": settings.permutations,
+            "ngram": settings.ngram,
         },
     )
 
@@ -82,8 +87,13 @@ def language_model_family(
     return Family(
         name="language-model",
         depends={
-            "pool": pool_digest, "version": LANGUAGE_MODEL_VERSION, "model": model, "dtype": dtype,
-            "maxTokens": settings.max_tokens, "chatTemplate": settings.chat_template, "template": template,
+            "pool": pool_digest,
+            "version": LANGUAGE_MODEL_VERSION,
+            "model": model,
+            "dtype": dtype,
+            "maxTokens": settings.max_tokens,
+            "chatTemplate": settings.chat_template,
+            "template": template,
         },
     )
 
@@ -105,10 +115,13 @@ def extension_family(pool_digest: str, extensions: Sequence[Extension]) -> Famil
 
 def signals_fingerprint(families: Sequence[Family], settings: Mapping[str, Any]) -> str:
     """Return the fingerprint of a set of signals; ``settings`` are those that apply when shards are merged."""
-    return digest({
-        "schema": SCHEMA, "settings": dict(settings),
-        "families": {family.name: family.fingerprint for family in families},
-    })
+    return digest(
+        {
+            "schema": SCHEMA,
+            "settings": dict(settings),
+            "families": {family.name: family.fingerprint for family in families},
+        }
+    )
 
 
 def target_digest(samples: Sequence[Sample]) -> str:

@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     from autosel_runtime.pool.sample import Sample
 
 COLUMNS = (
-    "nll_full", "nll_cond", "nll_answer", "ifd", "ifd_full", "varentropy", "varentropy_answer", "tokens",
+    "nll_full",
+    "nll_cond",
+    "nll_answer",
+    "ifd",
+    "ifd_full",
+    "varentropy",
+    "varentropy_answer",
+    "tokens",
     "answer_tokens",
 )
 _PROBE_TOKENS = 16
@@ -56,7 +63,10 @@ class LanguageModel:
     def tokenise(self, samples: Sequence[Sample]) -> Tokenised:
         """Return the segments of ``samples``."""
         return tokenise(
-            samples, self.tokenizer, template=self.template, use_template=self.settings.chat_template,
+            samples,
+            self.tokenizer,
+            template=self.template,
+            use_template=self.settings.chat_template,
             max_tokens=self.settings.max_tokens,
         )
 
@@ -123,7 +133,11 @@ def load(folder: Path, settings: LanguageModelSignals, template: str | None = No
     model.requires_grad_(False)
     model = model.to(device).eval()
     loaded = LanguageModel(
-        body=model.base_model, head=model_head(model), tokenizer=tokenizer, device=device, settings=settings,
+        body=model.base_model,
+        head=model_head(model),
+        tokenizer=tokenizer,
+        device=device,
+        settings=settings,
         template=template,
     )
     _probe(model, loaded)
@@ -134,7 +148,9 @@ def model_head(model: Any) -> Head:
     """Return how a transformers causal model turns hidden states into logits."""
     output, config = model.get_output_embeddings(), model.config.get_text_config()
     if output is None or not hasattr(output, "weight"):
-        raise UnavailableError(f"{type(model).__name__} has no linear output layer, so its tokens cannot be scored")
+        raise UnavailableError(
+            f"{type(model).__name__} has no linear output layer, so its tokens cannot be scored"
+        )
     divisor = float(getattr(config, "logits_scaling", None) or 1.0)
     return Head(
         weight=output.weight,
@@ -190,7 +206,9 @@ def language_model_arrays(
     rows = [index for index, chat in enumerate(tokenised.chats) if chat is not None]
     chats = [chat for chat in tokenised.chats if chat is not None]
     if not chats and tokenised.refused:
-        raise ConfigError(f"signals.languageModel: the chat template refuses every chat, first {tokenised.refusal}")
+        raise ConfigError(
+            f"signals.languageModel: the chat template refuses every chat, first {tokenised.refusal}"
+        )
     found = score_segments(model, [*(chat.full for chat in chats), *(chat.answer for chat in chats)], report)
     full, alone = slice(0, len(chats)), slice(len(chats), None)
     nll_answer = np.where(found.answer_nll[alone] > 0.0, found.answer_nll[alone], np.nan)
@@ -210,7 +228,9 @@ def language_model_arrays(
         column = np.full(len(tokenised.chats), np.nan, dtype=np.float32)
         column[rows] = values[name]
         arrays[name] = column
-    arrays["note.language_model_truncated"] = np.array([sum(chat.truncated for chat in chats)], dtype=np.int64)
+    arrays["note.language_model_truncated"] = np.array(
+        [sum(chat.truncated for chat in chats)], dtype=np.int64
+    )
     arrays["note.language_model_refused"] = np.array([tokenised.refused], dtype=np.int64)
     return arrays
 
@@ -246,11 +266,13 @@ def _score_batch(model: LanguageModel, batch: Sequence[Segment]) -> NDArray[np.f
     owners = chosen // (width - 1)
     is_answer = chosen % (width - 1) + 1 >= np.array([segment.answer_from for segment in batch])[owners]
     every = _means(owners, values[0], len(batch))
-    return np.stack([
-        every,
-        _means(owners[is_answer], values[0][is_answer], len(batch)),
-        _means(owners[is_answer], values[1][is_answer], len(batch)),
-    ])
+    return np.stack(
+        [
+            every,
+            _means(owners[is_answer], values[0][is_answer], len(batch)),
+            _means(owners[is_answer], values[1][is_answer], len(batch)),
+        ]
+    )
 
 
 def _means(owners: NDArray[np.int64], values: NDArray[np.float64], count: int) -> NDArray[np.float64]:

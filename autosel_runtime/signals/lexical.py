@@ -43,7 +43,9 @@ def ngram_entropy(words: WordBatch) -> NDArray[np.float32]:
     return np.maximum(entropy, 0.0).astype(np.float32)
 
 
-def relevance(words: WordBatch, prototypes: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+def relevance(
+    words: WordBatch, prototypes: Mapping[str, NDArray[np.float32]]
+) -> dict[str, NDArray[np.float32]]:
     """Return the relevance of each text to each target, in 0..1 [n]; NaN for a text without words.
 
     Both profiles sum to 1, so sum min + sum max = 2 and s = m / (2 - m) with m = sum_j min(a_j, t_j).
@@ -103,7 +105,11 @@ def _count_keys(
     """Count equal (row, value) with one sort of a combined key; values have at most ``bits`` bits."""
     keys = (rows.astype(np.uint64) << np.uint64(bits)) | values
     keys.sort()
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
+    first = (
+        np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+        if len(keys)
+        else np.zeros(0, np.int64)
+    )
     counts = np.diff(first, append=len(keys)).astype(np.float64)
     kept = keys[first]
     return (

@@ -20,9 +20,13 @@ def model_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise NoInputError(f"{folder}: the model folder does not exist")
     if not path.is_file():
-        raise NoInputError(f"{folder}: no {CONFIG}, so this is no model folder; give one in Hugging Face layout")
+        raise NoInputError(
+            f"{folder}: no {CONFIG}, so this is no model folder; give one in Hugging Face layout"
+        )
     if not any(folder.glob("*.safetensors")):
-        raise NoInputError(f"{folder}: no *.safetensors weights; other formats are not read, convert the model")
+        raise NoInputError(
+            f"{folder}: no *.safetensors weights; other formats are not read, convert the model"
+        )
     try:
         config = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:

@@ -71,7 +71,8 @@ def garbage_score(text: str) -> float:
     if text.isascii() and text.replace("\n", "").isprintable():
         return 1.0
     bad = sum(
-        character == "\ufffd" or (unicodedata.category(character) == "Cc" and character not in _ALLOWED_CONTROLS)
+        character == "\ufffd"
+        or (unicodedata.category(character) == "Cc" and character not in _ALLOWED_CONTROLS)
         for character in text
     )
     return 1.0 - _ramp(bad / max(len(text), 1), 0.0, 0.02)

@@ -106,20 +106,30 @@ def plan_families(
             raise ConfigError(
                 "signals.languageModel needs a model: name a model folder, or set signals.languageModel.enabled: false"
             )
-        families.append(family_of.language_model_family(
-            pool_digest, spec.language_model, model=model_digest(model_dir),
-            template=chat_template if spec.language_model.chat_template else None,
-            dtype=language_model.choose_dtype(spec.language_model),
-        ))
+        families.append(
+            family_of.language_model_family(
+                pool_digest,
+                spec.language_model,
+                model=model_digest(model_dir),
+                template=chat_template if spec.language_model.chat_template else None,
+                dtype=language_model.choose_dtype(spec.language_model),
+            )
+        )
     return {family.name: family for family in families}
 
 
 def _score_text(
-    pool: PoolLike, spec: SignalsSpec, targets: Targets, folders: Mapping[str, Path], shards: Sequence[Shard],
+    pool: PoolLike,
+    spec: SignalsSpec,
+    targets: Targets,
+    folders: Mapping[str, Path],
+    shards: Sequence[Shard],
     workers: int | None,
 ) -> None:
     """Compute the missing shards of signals of the text, of each family only those it misses."""
-    wanted = {name: missing_shards(folders[name], shards) for name in ("lexical", "minhash") if name in folders}
+    wanted = {
+        name: missing_shards(folders[name], shards) for name in ("lexical", "minhash") if name in folders
+    }
     todo = sorted({shard.index: shard for part in wanted.values() for shard in part}.items())
     if not todo:
         return
@@ -150,7 +160,12 @@ def _score_extensions(
 
 
 def _score_language_model(
-    pool: PoolLike, spec: SignalsSpec, model_dir: Path, template: str | None, folder: Path, shards: Sequence[Shard]
+    pool: PoolLike,
+    spec: SignalsSpec,
+    model_dir: Path,
+    template: str | None,
+    folder: Path,
+    shards: Sequence[Shard],
 ) -> None:
     """Compute the missing shards of signals of token probabilities; the next shard is tokenised meanwhile."""
     todo = missing_shards(folder, shards)
@@ -178,4 +193,6 @@ def _score_language_model(
 
 def _is_whole(out: Path, manifest: Mapping[str, Any]) -> bool:
     files: dict[str, dict[str, Any]] = manifest["files"]
-    return all((out / name).is_file() and (out / name).stat().st_size == e["bytes"] for name, e in files.items())
+    return all(
+        (out / name).is_file() and (out / name).stat().st_size == e["bytes"] for name, e in files.items()
+    )

@@ -96,7 +96,9 @@ def tokenise(
     prompt_ids = _encode(tokenizer, [prompts[index] or "" for index in present])
     answer_ids = _encode(tokenizer, [answers[index] for index in present])
     bos = tokenizer.bos_token_id
-    prefix = [bos] if bos is not None else [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    prefix = (
+        [bos] if bos is not None else [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    )
     chats: list[TokenisedChat | None] = [None] * len(samples)
     for index, p, a in zip(present, prompt_ids, answer_ids, strict=True):
         if a:
@@ -131,7 +133,9 @@ def make_chat(
         full=Segment(
             ids=np.array(kept_prompt + kept_answer, dtype=np.int32), answer_from=len(kept_prompt) + unscored
         ),
-        answer=Segment(ids=np.array([*prefix, *kept_answer], dtype=np.int32), answer_from=len(prefix) + unscored),
+        answer=Segment(
+            ids=np.array([*prefix, *kept_answer], dtype=np.int32), answer_from=len(prefix) + unscored
+        ),
         tokens=len(prompt) + len(answer),
         answer_tokens=len(answer),
         truncated=truncated,
@@ -148,7 +152,9 @@ def _prompt(sample: Sample, tokenizer: Any, template: str | None) -> str:
         return ""
     return tokenizer.apply_chat_template(
         [message.as_dict() for message in sample.prompt],
-        chat_template=template, tokenize=False, add_generation_prompt=True,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
     )
 
 
@@ -158,4 +164,6 @@ def _joined(sample: Sample) -> str:
 
 
 def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"] if texts else []
+    return (
+        tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"] if texts else []
+    )

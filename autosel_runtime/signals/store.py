@@ -103,13 +103,17 @@ def write_signals(
         "pairs": pairs,
         "notes": notes,
         "families": {
-            entry.family.name: {"fingerprint": entry.family.fingerprint, "depends": dict(entry.family.depends)}
+            entry.family.name: {
+                "fingerprint": entry.family.fingerprint,
+                "depends": dict(entry.family.depends),
+            }
             for entry in families
         },
     }
     names = [scalar_file(name) for name in scalars] + [GROUPS] * bool(groups) + [PAIRS] * bool(pairs)
     manifest["files"] = {
-        name: {"bytes": (out / name).stat().st_size, "sha256": digest_file(out / name)} for name in sorted(names)
+        name: {"bytes": (out / name).stat().st_size, "sha256": digest_file(out / name)}
+        for name in sorted(names)
     }
     with replacing(out / MANIFEST) as temporary:
         temporary.write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -147,8 +151,10 @@ def summary(values: NDArray[np.float32]) -> dict[str, Any]:
         return result | {"mean": None, "std": None, "min": None, "max": None, "quantiles": None}
     quantiles = np.quantile(present, _QUANTILES)
     return result | {
-        "mean": float(present.mean()), "std": float(present.std()),
-        "min": float(present.min()), "max": float(present.max()),
+        "mean": float(present.mean()),
+        "std": float(present.std()),
+        "min": float(present.min()),
+        "max": float(present.max()),
         "quantiles": {f"{share:g}": float(value) for share, value in zip(_QUANTILES, quantiles, strict=True)},
     }
 

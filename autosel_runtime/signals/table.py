@@ -33,15 +33,20 @@ class SignalColumns:
         """
         manifest = read_manifest(folder)
         if manifest is None:
-            raise NoInputError(f"{folder / MANIFEST}: there are no signals here; compute them with: autosel score")
+            raise NoInputError(
+                f"{folder / MANIFEST}: there are no signals here; compute them with: autosel score"
+            )
         if manifest["pool"] != pool.digest or manifest["rows"] != pool.rows:
             raise DataError(
                 f"{folder}: these signals belong to pool {manifest['pool']} ({manifest['rows']} rows), "
                 f"not to {pool.digest} ({pool.rows} rows); score this pool"
             )
         return SignalColumns(
-            folder=folder, rows=pool.rows, source_names=tuple(pool.source_names),
-            source_codes=pool.source_codes(), manifest=manifest,
+            folder=folder,
+            rows=pool.rows,
+            source_names=tuple(pool.source_names),
+            source_codes=pool.source_codes(),
+            manifest=manifest,
         )
 
     @property
@@ -58,7 +63,9 @@ class SignalColumns:
         """Return a scalar column; DataError names what exists when it is missing."""
         entry = self._entry("scalars", name, "signal")
         if ("scalar", name) not in self._held:
-            table = pq.read_table(self._path(entry["file"]), columns=[name, name + RANK_SUFFIX], memory_map=True)
+            table = pq.read_table(
+                self._path(entry["file"]), columns=[name, name + RANK_SUFFIX], memory_map=True
+            )
             self._held["scalar", name] = Scalar(
                 values=self._array(table.column(0).to_numpy(), np.float32, name),
                 ranks=self._array(table.column(1).to_numpy(), np.uint32, name),

@@ -71,7 +71,9 @@ def normalised(sample: Sample) -> str:
 
 def text_hash(text: str) -> int:
     """Return a 64-bit hash of a text, the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "little"
+    )
 
 
 def words_of(text: str) -> list[bytes]:

@@ -51,7 +51,9 @@ def text_arrays(samples: Sequence[Sample], plan: TextPlan) -> dict[str, Arrays]:
     words = hash_words(contents)
     result: dict[str, Arrays] = {}
     if plan.lexical is not None:
-        columns: Arrays = {"answer_words": _floats(_white_space_words(answer_text(sample)) for sample in samples)}
+        columns: Arrays = {
+            "answer_words": _floats(_white_space_words(answer_text(sample)) for sample in samples)
+        }
         if plan.lexical.ngram_entropy:
             columns["ngram_entropy"] = lexical.ngram_entropy(words)
         if plan.lexical.quality:
@@ -114,7 +116,9 @@ def compute_extensions(samples: Iterable[Sample], extensions: Sequence[Extension
                 values[name].append(float("nan") if value is None else float(value))
             except Exception as error:
                 kind = type(error).__name__
-                raise DataError(f"extension signal {name!r} failed on sample {sample.id}: {kind}: {error}") from error
+                raise DataError(
+                    f"extension signal {name!r} failed on sample {sample.id}: {kind}: {error}"
+                ) from error
     return {name: np.array(column, dtype=np.float32) for name, column in values.items()}
 
 

@@ -52,7 +52,12 @@ class TokenStatistics:
 
 
 def token_statistics(
-    hidden: Tensor, labels: Tensor, head: Head, *, token_block: int | None = None, word_block: int | None = None
+    hidden: Tensor,
+    labels: Tensor,
+    head: Head,
+    *,
+    token_block: int | None = None,
+    word_block: int | None = None,
 ) -> TokenStatistics:
     """Return the statistics of the tokens ``labels`` [T] that ``hidden`` [T, d] predicts.
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+import orjson
+
 from autosel_runtime import __version__
 from autosel_runtime.api.recipe_search import Metadata, RecipeSearch
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import digest
 from autosel_runtime.evaluate import statistics
-from autosel_runtime.evaluate.results import ITEMS_FILE, item_scores, read_items
+from autosel_runtime.evaluate.results import ITEMS_FILE, SCORES_FILE, item_scores, read_items
 from autosel_runtime.report.build import build_report
 from autosel_runtime.report.inputs import (
     Chosen,
@@ -68,7 +70,7 @@ def gather(context: StepContext) -> Report:
     mask = load_mask(context.fetch(chosen["subset"], ["mask.npy"])) if chosen else None
     inputs = ReportInputs(
         progress=_progress(context),
-        trials=tuple(_trial(row, index) for index, row in enumerate(rows)),
+        trials=tuple(_trial(_with_all_tasks(context, row), index) for index, row in enumerate(rows)),
         chosen=Chosen(trial=chosen["name"], why=context.document.inputs.get("why") or WHY)
         if chosen
         else None,
@@ -124,6 +126,14 @@ def _progress(context: StepContext) -> SearchProgress:
         seconds=given.get("seconds"),
         use=uses,
     )
+
+
+def _with_all_tasks(context: StepContext, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the row with the scores of all tasks, also of those that did not fit into a summary."""
+    if not row.get("tasks_left_out"):
+        return row
+    path = context.fetch(row["evaluation"], [SCORES_FILE]) / SCORES_FILE
+    return {**row, "tasks": orjson.loads(path.read_bytes())["tasks"]}
 
 
 def _trial(row: Mapping[str, Any], index: int) -> TrialInput:

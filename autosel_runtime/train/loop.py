@@ -119,7 +119,10 @@ def fit(
                 raise DataError(_broken(f"the loss became NaN at step {state.global_step}"))
             losses.append(loss)
 
-    with warnings.catch_warnings(), Progress("train", total=int(step_tokens.sum()), unit="tokens") as progress:
+    with (
+        warnings.catch_warnings(),
+        Progress("train", total=int(step_tokens.sum()), unit="tokens") as progress,
+    ):
         warnings.simplefilter("ignore")
         trainer = AnswerTrainer(
             model=model,

@@ -53,7 +53,11 @@ def operators() -> Sequence[Operator]:
     """Return the operators that this extension adds."""
     return (
         Operator(
-            name="answer_length", family="filter", params=AnswerLengthParams, apply=_apply, needs=_needs,
+            name="answer_length",
+            family="filter",
+            params=AnswerLengthParams,
+            apply=_apply,
+            needs=_needs,
             summary="Keep the samples whose answer has a number of words within bounds.",
             tunables=(Tunable(name="max_words", scale="log", low=32, high=2048, integer=True),),
         ),
@@ -79,10 +83,14 @@ def _write(line: dict[str, object]) -> None:
 
 def _after_step(event: StepEvent) -> None:
     if event.trace is not None:
-        _write({
-            "step": event.index + 1, "operator": event.trace.operator, "kept": event.trace.kept,
-            "reasons": dict(event.trace.reasons),
-        })
+        _write(
+            {
+                "step": event.index + 1,
+                "operator": event.trace.operator,
+                "kept": event.trace.kept,
+                "reasons": dict(event.trace.reasons),
+            }
+        )
 
 
 def _after_recipe(event: RecipeEvent) -> None:

@@ -19,7 +19,7 @@ from tests.tiny_model import build_model
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240.0
-NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 def write_inputs(folder: Path) -> Path:

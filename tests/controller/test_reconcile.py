@@ -28,7 +28,12 @@ def test_search_runs_to_a_report_with_all_baselines() -> None:
     assert {"untuned", "full-pool", "random-subset-100"} <= set(world.trials)
     assert plan.state.gain == {"full_pool": {"mean": 0.1}}
     assert {c.type: c.status for c in plan.state.conditions} == {
-        "Ready": "True", "Reconciling": "False", "Stalled": "False", "Succeeded": "True", "Suspended": "False"}
+        "Ready": "True",
+        "Reconciling": "False",
+        "Stalled": "False",
+        "Succeeded": "True",
+        "Suspended": "False",
+    }
 
 
 def test_report_half_is_read_for_the_chosen_recipe_and_the_baselines_only() -> None:
@@ -37,7 +42,9 @@ def test_report_half_is_read_for_the_chosen_recipe_and_the_baselines_only() -> N
     owners = {name.split(".")[0] for name in world.steps if name.endswith("evaluate-report")}
     assert owners == {plan.state.best, "untuned", "full-pool", "random-subset-100"}
     first_report = next(i for i, (name, _) in enumerate(world.log) if name.endswith("evaluate-report"))
-    last_search = max(i for i, (name, _) in enumerate(world.log) if name.startswith("t0") and name.endswith(".train"))
+    last_search = max(
+        i for i, (name, _) in enumerate(world.log) if name.startswith("t0") and name.endswith(".train")
+    )
     assert first_report > last_search
 
 
@@ -74,7 +81,9 @@ def test_never_more_trials_at_once_than_parallelism(parallelism: int) -> None:
         world.act(plan)
         owners = {name.split(".")[0] for name, step in world.steps.items() if step.state == "running"}
         trials = {owner for owner in owners if owner in world.trials}
-        final = any(".evaluate-report" in name for name, step in world.steps.items() if step.state == "running")
+        final = any(
+            ".evaluate-report" in name for name, step in world.steps.items() if step.state == "running"
+        )
         assert final or len(trials) <= parallelism
         world.finish_one()
     assert world.plan().state.evaluations == 8
@@ -135,14 +144,18 @@ def test_a_failed_trial_never_becomes_a_score() -> None:
     world = World(document=search(), answer=failing("evaluate", 70, "broken", trials={"t00001"}))
     world.run()
     histories = [r.inputs["history"] for r in world.requests.values() if r.step == "suggest"]
-    rows = [row for history in histories for row in history if row["ordinal"] == 1 and row["state"] != "pending"]
+    rows = [
+        row for history in histories for row in history if row["ordinal"] == 1 and row["state"] != "pending"
+    ]
     assert rows
     assert all(row["state"] == "failed" and row["score"] is None for row in rows)
 
 
 def test_failures_in_a_row_stop_the_search_with_the_reason() -> None:
-    world = World(document=search(), answer=failing(
-        "train", 70, "model is broken", trials={f"t{i:05d}" for i in range(1, 20)}))
+    world = World(
+        document=search(),
+        answer=failing("train", 70, "model is broken", trials={f"t{i:05d}" for i in range(1, 20)}),
+    )
     state = world.run().state
     assert state.stalled
     assert "4 trials in a row failed" in state.message
@@ -212,8 +225,10 @@ def test_a_subset_seen_before_is_reused_without_training() -> None:
     assert "t00002.train" not in world.steps
 
 
-@pytest.mark.parametrize(("budget", "count"), [
-    ({"evaluations": 5, "acceleratorSeconds": 1}, 1), ({"evaluations": 5, "deadlineSeconds": 1}, 0)])
+@pytest.mark.parametrize(
+    ("budget", "count"),
+    [({"evaluations": 5, "acceleratorSeconds": 1}, 1), ({"evaluations": 5, "deadlineSeconds": 1}, 0)],
+)
 def test_other_budgets_end_the_search(budget: dict[str, int], count: int) -> None:
     world = World(document=search(budget=budget, baselines={"untuned": False, "fullPool": False}))
     state = world.run().state
@@ -222,11 +237,20 @@ def test_other_budgets_end_the_search(budget: dict[str, int], count: int) -> Non
 
 
 def test_out_of_domain_and_transfer_rows_are_evaluated_at_the_end() -> None:
-    world = World(document=search(evaluation={
-        "tasks": [{"name": "task"}], "outOfDomain": [{"name": "other"}], "transferModels": ["big"]}))
+    world = World(
+        document=search(
+            evaluation={
+                "tasks": [{"name": "task"}],
+                "outOfDomain": [{"name": "other"}],
+                "transferModels": ["big"],
+            }
+        )
+    )
     best = world.run().state.best
     for owner in (best, "full-pool"):
-        assert {f"{owner}.evaluate-ood", f"{owner}.train-transfer-0", f"{owner}.evaluate-transfer-0"} <= set(world.steps)
+        assert {f"{owner}.evaluate-ood", f"{owner}.train-transfer-0", f"{owner}.evaluate-transfer-0"} <= set(
+            world.steps
+        )
     assert "untuned.train-transfer-0" not in world.steps
     assert "untuned.evaluate-transfer-0" in world.steps
 

@@ -10,8 +10,8 @@ from autosel_runtime.api.search import FailurePolicy
 from autosel_runtime.errors import AutoselError
 from controller.reconcile import StepResult
 from controller.reconcile.retry import ENVIRONMENT, INVALID_INPUT, PERMANENT, verdict, wait_seconds
-from tests.controller.world import World, search
 from tests.controller.test_reconcile import failing, outcome_of
+from tests.controller.world import World, search
 
 POLICY = FailurePolicy(retries=3)
 

@@ -14,13 +14,18 @@ Outcome = tuple[int, Mapping[str, Any] | str]
 
 def search(**spec: Any) -> RecipeSearch:
     """Return a small search; ``spec`` replaces parts of the specification."""
-    return RecipeSearch.model_validate({
-        "metadata": {"name": "simulated"},
-        "spec": {
-            "pool": {"sources": [{"name": "a", "uri": "a.jsonl"}]}, "model": {"uri": "model"},
-            "evaluation": {"tasks": [{"name": "task"}]}, "budget": {"evaluations": 5}, **spec,
-        },
-    })
+    return RecipeSearch.model_validate(
+        {
+            "metadata": {"name": "simulated"},
+            "spec": {
+                "pool": {"sources": [{"name": "a", "uri": "a.jsonl"}]},
+                "model": {"uri": "model"},
+                "evaluation": {"tasks": [{"name": "task"}]},
+                "budget": {"evaluations": 5},
+                **spec,
+            },
+        }
+    )
 
 
 def succeed(request: StepRequest) -> Outcome:
@@ -28,9 +33,22 @@ def succeed(request: StepRequest) -> Outcome:
     inputs = request.inputs
     match request.step:
         case "prepare":
-            account = {key: digest(key) for key in (
-                "pool_digest", "model_digest", "signal_model_digest", "targets_digest", "tasks_digest")}
-            return 0, {"pool": "pools/p", "rows": 1000, "transfer_model_digests": [digest("transfer")], **account}
+            account = {
+                key: digest(key)
+                for key in (
+                    "pool_digest",
+                    "model_digest",
+                    "signal_model_digest",
+                    "targets_digest",
+                    "tasks_digest",
+                )
+            }
+            return 0, {
+                "pool": "pools/p",
+                "rows": 1000,
+                "transfer_model_digests": [digest("transfer")],
+                **account,
+            }
         case "score":
             return 0, {"rows": 1000, "signals": ["ifd"]}
         case "suggest" if inputs["ordinal"] == 0:
@@ -55,9 +73,17 @@ def _proposal(inputs: Mapping[str, Any]) -> dict[str, Any]:
     fraction = int(digest([inputs["history"], inputs["ordinal"]])[-6:], 16) / 16**6
     recipe = {"steps": [{"operator": "random_subset", "params": {"fraction": fraction}}]}
     return {
-        "recipe": recipe, "recipe_digest": digest(recipe), "subset_digest": digest(["subset", recipe]), "size": 100,
-        "state_vector": {"retain_ratio": fraction}, "origin": "warmup", "phase": 0, "parent": None, "mean": None,
-        "deviation": None, "rationale": "",
+        "recipe": recipe,
+        "recipe_digest": digest(recipe),
+        "subset_digest": digest(["subset", recipe]),
+        "size": 100,
+        "state_vector": {"retain_ratio": fraction},
+        "origin": "warmup",
+        "phase": 0,
+        "parent": None,
+        "mean": None,
+        "deviation": None,
+        "rationale": "",
     }
 
 
@@ -77,8 +103,13 @@ class World:
 
     def observe(self) -> Observed:
         """What reconcile may see."""
-        return Observed(search=self.document, uid="u1", started_at=1000.0, steps=dict(self.steps),
-                        trials=tuple(self.trials[name] for name in sorted(self.trials)))
+        return Observed(
+            search=self.document,
+            uid="u1",
+            started_at=1000.0,
+            steps=dict(self.steps),
+            trials=tuple(self.trials[name] for name in sorted(self.trials)),
+        )
 
     def plan(self) -> Plan:
         """The plan now."""
@@ -105,9 +136,13 @@ class World:
         if code == 0:
             self.artifacts[request.output] = (code, result)
         self.steps[name] = replace(
-            self.steps[name], state="succeeded" if code == 0 else "failed", exit_code=code, finished_at=self.now,
+            self.steps[name],
+            state="succeeded" if code == 0 else "failed",
+            exit_code=code,
+            finished_at=self.now,
             summary=result if code == 0 and not isinstance(result, str) else {},
-            reason=result if isinstance(result, str) else "")
+            reason=result if isinstance(result, str) else "",
+        )
 
     def run(self, *, limit: int = 5000, die: Callable[[], int | None] = lambda: None) -> Plan:
         """Plan, act and finish steps until the search ends; ``die`` cuts plans short."""

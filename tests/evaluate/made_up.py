@@ -15,11 +15,15 @@ def made_up_items(name: str, count: int = COUNT) -> list[dict[str, Any]]:
     if kind == "gsm8k":
         answer = "{i} + 1 is\n#### {value:,}"
         return [
-            {"question": f"What is {i} + 1?", "answer": answer.format(i=i, value=1000 * i + 1)} for i in range(count)
+            {"question": f"What is {i} + 1?", "answer": answer.format(i=i, value=1000 * i + 1)}
+            for i in range(count)
         ]
     if kind == "bbh":
         golds = ["(A)", "True", "no", "] )", "red pear", "7", "(C)", "valid", "> }"]
-        return [{"input": f"Puzzle {i}?", "target": golds[i % 9], "task": "t", "split": "test"} for i in range(count)]
+        return [
+            {"input": f"Puzzle {i}?", "target": golds[i % 9], "task": "t", "split": "test"}
+            for i in range(count)
+        ]
     if kind == "mmlu":
         return [
             {"question": f"Which is {i}?", "subject": "counting", "choices": [f"no{i}", f"yes{i}", "or", "and"],
@@ -37,7 +41,8 @@ def made_up_items(name: str, count: int = COUNT) -> list[dict[str, Any]]:
         golds = {"cycle": "There is one. ### Yes", "flow": "### 14",
                  "topology": "### 0,1,2", "shortest": "3"}  # fmt: skip
         return [
-            {"input_prompt": f"Graph {i}", "answer": golds[kinds[i % 4]], "task": kinds[i % 4]} for i in range(count)
+            {"input_prompt": f"Graph {i}", "answer": golds[kinds[i % 4]], "task": kinds[i % 4]}
+            for i in range(count)
         ]
     kinds = ["connectivity", "flow", "cycle"]
     return [

@@ -41,7 +41,10 @@ def test_number_forms(text: str, value: float) -> None:
     assert mark(text, str(value + 1), "numeric") == 0.0
 
 
-@given(value=st.decimals(-10**9, 10**9, places=2), form=st.sampled_from(["{}", "#### {}", "so {}", "**Answer:** ${}"]))
+@given(
+    value=st.decimals(-(10**9), 10**9, places=2),
+    form=st.sampled_from(["{}", "#### {}", "so {}", "**Answer:** ${}"]),
+)
 def test_any_number_is_read_back(value: object, form: str) -> None:
     assert mark(form.format(f"{value:,}"), str(value), "numeric") == 1.0
 

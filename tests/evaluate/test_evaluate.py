@@ -104,7 +104,9 @@ def test_the_engine_is_greedy_and_padding_changes_nothing(model: Path) -> None:
         ended = ids[-1] in engine._ends
         kept = ids[len(prompt) : -1] if ended else ids[len(prompt) :]
         assert reply == Reply(
-            text=engine.tokenizer.decode(kept, skip_special_tokens=True), tokens=len(kept), truncated=not ended
+            text=engine.tokenizer.decode(kept, skip_special_tokens=True),
+            tokens=len(kept),
+            truncated=not ended,
         )
 
 
@@ -119,7 +121,9 @@ def test_log_likelihoods_agree_with_a_plain_pass(model: Path) -> None:
         for prompt, row, values in zip(prompts, options, table, strict=True):
             for option, value in zip(row, values, strict=True):
                 with torch.no_grad():
-                    logits = engine._model(input_ids=torch.tensor([[*prompt, *option]])).logits[0].log_softmax(-1)
+                    logits = (
+                        engine._model(input_ids=torch.tensor([[*prompt, *option]])).logits[0].log_softmax(-1)
+                    )
                 wanted = sum(float(logits[len(prompt) - 1 + k, token]) for k, token in enumerate(option))
                 assert value == pytest.approx(wanted, abs=1e-4)
 
@@ -138,7 +142,9 @@ def test_a_stop_string_ends_a_reply(model: Path) -> None:
 class SmallMemory(OracleBackend):
     """Takes at most two prompts at once."""
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, stop: Sequence[str]) -> list[Reply]:
+    def generate(
+        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, stop: Sequence[str]
+    ) -> list[Reply]:
         if len(prompts) > self.room:
             raise OutOfMemoryError
         return super().generate(prompts, max_new_tokens=max_new_tokens, stop=stop)
@@ -187,7 +193,9 @@ def test_without_the_harness_its_tasks_say_what_to_install(
                  out=tmp_path / "o")  # fmt: skip
 
 
-def test_a_harness_task_over_local_items(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_harness_task_over_local_items(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("lm_eval")
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.setenv(name, "1")

@@ -53,7 +53,9 @@ def test_pairing_is_antisymmetric_and_reproducible(first: list[float], seed: int
     b = {"t": scored(list(np.random.default_rng(seed).permutation(first)))}
     one = paired_difference(a, b, {}, 0.9, seed=seed, resamples=500)
     assert one == paired_difference(a, b, {}, 0.9, seed=seed, resamples=500)
-    assert one.mean == pytest.approx(-paired_difference(b, a, {}, 0.9, seed=seed, resamples=500).mean, abs=1e-12)
+    assert one.mean == pytest.approx(
+        -paired_difference(b, a, {}, 0.9, seed=seed, resamples=500).mean, abs=1e-12
+    )
     assert one.low is not None
     assert one.high is not None
     assert one.low <= one.high
@@ -105,7 +107,11 @@ def test_one_task_does_not_move_anothers_draws() -> None:
 
 
 def test_the_interval_of_a_mean_holds_it_and_stays_in_bounds() -> None:
-    for items in ({"t": scored([1, 1, 1])}, {"t": scored([0.0]), "u": scored([1, 0, 1])}, {"t": scored([0.2, 0.4])}):
+    for items in (
+        {"t": scored([1, 1, 1])},
+        {"t": scored([0.0]), "u": scored([1, 0, 1])},
+        {"t": scored([0.2, 0.4])},
+    ):
         found = mean_interval(items, {}, 0.95)
         assert found.low is not None
         assert found.high is not None

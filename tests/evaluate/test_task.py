@@ -68,7 +68,9 @@ def test_option_order_is_the_items_own(tmp_path: Path) -> None:
 
 
 def test_equal_items_get_different_ids(tmp_path: Path) -> None:
-    (tmp_path / "support.jsonl").write_bytes(orjson.dumps({"q": "x", "a": "y"}) + b"\n" + b'{"a":"y","q":"x"}\n')
+    (tmp_path / "support.jsonl").write_bytes(
+        orjson.dumps({"q": "x", "a": "y"}) + b"\n" + b'{"a":"y","q":"x"}\n'
+    )
     (tmp_path / "support.yaml").write_text(OWN)
     items = load_items(Task(name="s", definition="support.yaml"), tmp_path)
     assert items[1].id == f"{items[0].id}~2"

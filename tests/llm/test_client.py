@@ -20,11 +20,18 @@ GOOD = {"recipes": [{"rationale": "r", "steps": [{"operator": "ifd_filter", "par
 
 
 def chat(content: str | None) -> bytes:
-    return json.dumps({
-        "id": "1", "object": "chat.completion", "created": 1, "model": "m",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
-        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
-    }).encode()
+    return json.dumps(
+        {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "m",
+            "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+            ],
+            "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
+        }
+    ).encode()
 
 
 Reply = Callable[[dict[str, Any], int], tuple[int, bytes]]
@@ -88,17 +95,20 @@ def test_a_good_answer_is_parsed_and_counted(server: Server) -> None:
     assert (client.usage.prompt_tokens, client.usage.completion_tokens) == (11, 7)
 
 
-@pytest.mark.parametrize("content", [
-    "```json\n" + json.dumps(GOOD) + "\n```",
-    "Sure! Here you are:\n" + json.dumps(GOOD, indent=2) + "\nTell me [more] if needed.",
-    "<think>maybe {\"recipes\": []}?</think>" + json.dumps(GOOD),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "```json\n" + json.dumps(GOOD) + "\n```",
+        "Sure! Here you are:\n" + json.dumps(GOOD, indent=2) + "\nTell me [more] if needed.",
+        '<think>maybe {"recipes": []}?</think>' + json.dumps(GOOD),
+    ],
+)
 def test_json_among_prose_is_found(server: Server, content: str) -> None:
     server.reply = lambda request, number: (200, chat(content))
     assert server.client()("hello", SCHEMA) == GOOD
 
 
-@pytest.mark.parametrize("content", ["I cannot do that.", "", None, "{\"recipes\": [", "42"])
+@pytest.mark.parametrize("content", ["I cannot do that.", "", None, '{"recipes": [', "42"])
 def test_garbage_is_an_error_with_a_sentence(server: Server, content: str | None) -> None:
     server.reply = lambda request, number: (200, chat(content))
     client = server.client()
@@ -107,7 +117,7 @@ def test_garbage_is_an_error_with_a_sentence(server: Server, content: str | None
     assert client.usage.failed == 1
 
 
-@pytest.mark.parametrize("body", [b"not json at all", b"[]", b"{}", b"{\"choices\": []}", b"\"text\"", b"null"])
+@pytest.mark.parametrize("body", [b"not json at all", b"[]", b"{}", b'{"choices": []}', b'"text"', b"null"])
 def test_an_endpoint_that_speaks_another_protocol_is_an_error(server: Server, body: bytes) -> None:
     server.reply = lambda request, number: (200, body)
     with pytest.raises((UnavailableError, TransientError)):
@@ -189,7 +199,10 @@ def test_nobody_listens() -> None:
 
 
 def test_the_key_is_shown_nowhere(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    server.reply = lambda request, number: (401, json.dumps({"error": {"message": f"bad key {KEY}"}}).encode())
+    server.reply = lambda request, number: (
+        401,
+        json.dumps({"error": {"message": f"bad key {KEY}"}}).encode(),
+    )
     client = server.client()
     with caplog.at_level(logging.DEBUG), pytest.raises(UnavailableError) as caught:
         client("hello", SCHEMA)

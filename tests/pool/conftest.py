@@ -19,7 +19,11 @@ def build(tmp_path: Path) -> Build:
     count = 0
 
     def run(
-        files: dict[str, bytes], *, rows_per_shard: int = 50_000, max_reject_fraction: float = 1.0, **source: Any
+        files: dict[str, bytes],
+        *,
+        rows_per_shard: int = 50_000,
+        max_reject_fraction: float = 1.0,
+        **source: Any,
     ) -> tuple[PoolManifest, Path]:
         nonlocal count
         count += 1

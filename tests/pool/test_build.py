@@ -19,7 +19,9 @@ from autosel_runtime.pool.sample import RecordError, make_sample
 from tests.pool.conftest import Build
 from tests.pool.records import chat, jsonl, rejects
 
-once_a_run = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+once_a_run = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def expected_pool(records: list[Any], source: str = "s") -> tuple[list[str], int]:
@@ -40,10 +42,16 @@ def expected_pool(records: list[Any], source: str = "s") -> tuple[list[str], int
     return ids, rejected
 
 
-record = st.sampled_from([
-    *(chat(q, a) for q in ("q", "é\n", "x y") for a in ("a", "b")),
-    chat("", "a"), chat("q", ""), chat("q\0", "a"), [1], 7,
-])
+record = st.sampled_from(
+    [
+        *(chat(q, a) for q in ("q", "é\n", "x y") for a in ("a", "b")),
+        chat("", "a"),
+        chat("q", ""),
+        chat("q\0", "a"),
+        [1],
+        7,
+    ]
+)
 
 
 @once_a_run
@@ -84,8 +92,12 @@ def test_rows_have_the_columns_of_the_contract(build: Build) -> None:
     assert second == {**first, "id": f"{row_id}~1", "record": "x.jsonl:3"}
     [reject] = rejects(out)
     assert reject == {
-        "source": "chats", "file": "x.jsonl", "line": 1, "reason": "not valid JSON",
-        "detail": "unexpected end of data at character 1", "text": "{",
+        "source": "chats",
+        "file": "x.jsonl",
+        "line": 1,
+        "reason": "not valid JSON",
+        "detail": "unexpected end of data at character 1",
+        "text": "{",
     }
 
 
@@ -94,8 +106,14 @@ def test_equal_inputs_give_equal_bytes(build: Build) -> None:
     _, one = build(data, rows_per_shard=30)
     _, two = build(data, rows_per_shard=30)
     names = sorted(path.name for path in one.iterdir())
-    assert names == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet", "part-00003.parquet",
-                     "pool.json", "rejects.jsonl"]
+    assert names == [
+        "part-00000.parquet",
+        "part-00001.parquet",
+        "part-00002.parquet",
+        "part-00003.parquet",
+        "pool.json",
+        "rejects.jsonl",
+    ]
     assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
 
 
@@ -104,10 +122,12 @@ def test_sources_keep_their_order_and_counts(tmp_path: Path) -> None:
     pair = {"q": "q", "a": "a"}
     (tmp_path / "a.jsonl").write_bytes(jsonl([{**pair, "from": "Set One"}, {**pair, "from": ""}]))
     mapping = FieldMapping(user="{q}", assistant="{a}", source="{from}")
-    spec = PoolSpec(sources=[
-        PoolSource(name="second", uri="b.jsonl", limit=3),
-        PoolSource(name="mapped", uri=str(tmp_path / "a.jsonl"), format="mapping", mapping=mapping),
-    ])
+    spec = PoolSpec(
+        sources=[
+            PoolSource(name="second", uri="b.jsonl", limit=3),
+            PoolSource(name="mapped", uri=str(tmp_path / "a.jsonl"), format="mapping", mapping=mapping),
+        ]
+    )
     manifest = build_pool(spec, base=tmp_path, out=tmp_path / "new" / "pool")
     pool = Pool.open(tmp_path / "new" / "pool")
     assert pool.source_names == ("second", "set-one", "mapped")
@@ -130,7 +150,9 @@ def test_a_pool_of_one_is_a_pool(build: Build) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "its files are empty"), (b"\n\n", "its files are empty"), (b"[]", "its files are empty"),
+        (b"", "its files are empty"),
+        (b"\n\n", "its files are empty"),
+        (b"[]", "its files are empty"),
         (b"\xff\xfe{\x00", r"no record that can be read.*x\.json:1: not UTF-8 \(byte 0xff"),
     ],
 )

@@ -13,12 +13,20 @@ from tests.pool.records import chat
     ("record", "found", "why"),
     [
         ({"instruction": "i", "input": "", "response": "r"}, "alpaca", "instruction and response"),
-        ({"conversations": [{"from": "human", "value": "q"}]}, "sharegpt", "conversations with from and value"),
+        (
+            {"conversations": [{"from": "human", "value": "q"}]},
+            "sharegpt",
+            "conversations with from and value",
+        ),
         ({"messages": [{"from": "human", "value": "q"}]}, "sharegpt", "messages with from and value"),
         (chat("q", "a"), "openai", "messages with role and content"),
         ({**chat("q", "a"), "source": "https://x.y/z"}, "openai", "messages with role"),
         ({**chat("q", "a"), "source": "gsm8k"}, "canonical", "source is a name"),
-        ({**chat("q", "a"), "prompt": "q", "response": "a"}, "openai", "prompt_completion beside it are not read"),
+        (
+            {**chat("q", "a"), "prompt": "q", "response": "a"},
+            "openai",
+            "prompt_completion beside it are not read",
+        ),
         ({"prompt": "p", "completion": "c", "template": "t"}, "prompt_completion", "prompt and completion"),
         ({"question": "q", "answer": 1, "choices": []}, "question_answer", "question and answer"),
     ],
@@ -37,9 +45,15 @@ def test_a_bad_record_among_the_first_does_not_hide_the_format() -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ({"text": "t", "lang": "en"}, "no known format fits in the first 2 records; fields found: text, lang"),
+        (
+            {"text": "t", "lang": "en"},
+            "no known format fits in the first 2 records; fields found: text, lang",
+        ),
         ({"instruction": "i", "output": "o", "question": "q", "answer": "a"}, "alpaca and question_answer"),
-        ({**chat("q", "a"), "conversations": [{"from": "human", "value": "q"}]}, "messages and conversations"),
+        (
+            {**chat("q", "a"), "conversations": [{"from": "human", "value": "q"}]},
+            "messages and conversations",
+        ),
         ({"messages": [{"speaker": "x"}]}, "neither from and value nor role and content"),
         ({}, "fields found: none"),
     ],

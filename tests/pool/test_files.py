@@ -13,8 +13,17 @@ from autosel_runtime.pool.files import find_inputs
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in (
-        "b.jsonl", "a.json.gz", "deep/c.parquet", "README.md", ".hidden.jsonl", ".cache/x.jsonl", "dataset_infos.json",
-        "splits/train-00000.parquet", "splits/test-00000.parquet", "splits/validation/x.jsonl", "splits/more.jsonl",
+        "b.jsonl",
+        "a.json.gz",
+        "deep/c.parquet",
+        "README.md",
+        ".hidden.jsonl",
+        ".cache/x.jsonl",
+        "dataset_infos.json",
+        "splits/train-00000.parquet",
+        "splits/test-00000.parquet",
+        "splits/validation/x.jsonl",
+        "splits/more.jsonl",
     ):
         path = tmp_path / "d" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,9 @@ from tests.pool.records import chat, jsonl
 def pool(build: Build, monkeypatch: pytest.MonkeyPatch) -> Pool:
     """Ten samples in three shards of up to two row groups."""
     monkeypatch.setattr(writer, "GROUP_ROWS", 3)
-    return Pool.open(build({"x.jsonl": jsonl([chat(str(i), "a " * i + "z") for i in range(10)])}, rows_per_shard=4)[1])
+    return Pool.open(
+        build({"x.jsonl": jsonl([chat(str(i), "a " * i + "z") for i in range(10)])}, rows_per_shard=4)[1]
+    )
 
 
 def questions(pool: Pool, *arguments: Any, **options: Any) -> list[int]:
@@ -75,7 +77,9 @@ def test_damage_is_noticed(pool: Pool, tmp_path: Path) -> None:
         Pool.open(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("change", [('"autosel.pool/1"', '"autosel.pool/9"'), ('"rows": 10', '"rows": "x"'), ("{", "")])
+@pytest.mark.parametrize(
+    "change", [('"autosel.pool/1"', '"autosel.pool/9"'), ('"rows": 10', '"rows": "x"'), ("{", "")]
+)
 def test_a_manifest_of_another_schema_is_refused(pool: Pool, change: tuple[str, str]) -> None:
     path = pool.folder / "pool.json"
     path.write_text(path.read_text().replace(*change, 1))

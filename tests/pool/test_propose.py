@@ -7,7 +7,9 @@ import pytest
 from autosel_runtime.errors import DataError
 from autosel_runtime.pool.propose import propose_mapping
 
-RECORDS: list[dict[str, Any]] = [{"ask": {"text": f"q{i}"}, "reply": f"a{i}", "long": "x" * 9000} for i in range(20)]
+RECORDS: list[dict[str, Any]] = [
+    {"ask": {"text": f"q{i}"}, "reply": f"a{i}", "long": "x" * 9000} for i in range(20)
+]
 GOOD = {"user": "{ask.text}", "assistant": "{reply}"}
 
 
@@ -37,7 +39,10 @@ def test_a_good_answer_is_taken_at_once() -> None:
         ({"user": "{ask.text}"}, "assistant: Field required"),
         ({**GOOD, "code": "import os"}, "code: Extra inputs"),
         ("text", "answer: Input should be"),
-        ({**GOOD, "user": "{question}"}, "20 of 20 records give no chat; record 0: field question is missing"),
+        (
+            {**GOOD, "user": "{question}"},
+            "20 of 20 records give no chat; record 0: field question is missing",
+        ),
         ({**GOOD, "user": "{ask"}, "at character 1"),
         ({**GOOD, "user": "Hello"}, "user uses no field"),
         ({**GOOD, "assistant": "{ask.text}"}, "the same"),

@@ -26,7 +26,9 @@ def test_queries_are_drawn_with_the_seed_in_file_order(tmp_path: Path) -> None:
 def test_a_record_that_is_no_query_is_an_error_with_its_place(tmp_path: Path) -> None:
     records = [{"question": "q", "answer": "a"}] * 9 + [{"question": "q", "answer": ""}, b"{"]
     (tmp_path / "t.jsonl").write_bytes(jsonl(records))
-    with pytest.raises(DataError, match=r"2 records are no queries: t\.jsonl:10: the answer is.*t\.jsonl:11: not"):
+    with pytest.raises(
+        DataError, match=r"2 records are no queries: t\.jsonl:10: the answer is.*t\.jsonl:11: not"
+    ):
         load_queries(Target(name="t", uri="t.jsonl"), tmp_path)
 
 

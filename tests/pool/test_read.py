@@ -77,7 +77,9 @@ def test_every_form_gives_the_same_records(name: str, tmp_path: Path) -> None:
         (b"[" * 5000, "not valid JSON", "depth"),
     ],
 )
-def test_a_bad_line_is_broken_and_the_next_is_read(line: bytes, reason: str, detail: str, tmp_path: Path) -> None:
+def test_a_bad_line_is_broken_and_the_next_is_read(
+    line: bytes, reason: str, detail: str, tmp_path: Path
+) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'{"n":1}\n\n' + line + b'\n{"n":4}')
     (_, first), (place, broken), (last, after) = read(tmp_path / "x.jsonl")
     assert (first, place, last, after) == ({"n": 1}, 3, 4, {"n": 4})
@@ -91,7 +93,9 @@ def test_a_bad_line_is_broken_and_the_next_is_read(line: bytes, reason: str, det
 def test_a_record_that_is_too_long_is_broken_and_never_held(array: bool, tmp_path: Path) -> None:
     huge = b'{"q":"' + b"x" * (50 * 2**20) + b'"}'
     path = tmp_path / ("x.json" if array else "x.jsonl")
-    path.write_bytes(b"[" + b",".join([b"{}", huge, b"{}"]) + b"]" if array else b"\n".join([b"{}", huge, b"{}"]))
+    path.write_bytes(
+        b"[" + b",".join([b"{}", huge, b"{}"]) + b"]" if array else b"\n".join([b"{}", huge, b"{}"])
+    )
     (_, first), (_, broken), (_, last) = read(path)
     assert (first, last) == ({}, {})
     assert isinstance(broken, Broken)
@@ -103,8 +107,10 @@ def test_a_record_that_is_too_long_is_broken_and_never_held(array: bool, tmp_pat
 def test_half_a_file_is_one_broken_record_at_its_end(name: str, tmp_path: Path) -> None:
     records = [{"q": hashlib.sha256(b"%d" % i).hexdigest()} for i in range(20_000)]
     data = {
-        "x.jsonl.gz": lambda: gzip.compress(jsonl(records)), "x.jsonl.zst": lambda: zstandard.compress(jsonl(records)),
-        "x.parquet": lambda: parquet(records), "x.arrow": lambda: arrow_stream(records, 1000),
+        "x.jsonl.gz": lambda: gzip.compress(jsonl(records)),
+        "x.jsonl.zst": lambda: zstandard.compress(jsonl(records)),
+        "x.parquet": lambda: parquet(records),
+        "x.arrow": lambda: arrow_stream(records, 1000),
     }[name]()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     *good, (_, last) = read(tmp_path / name)
@@ -122,7 +128,9 @@ def test_a_file_that_only_looks_like_a_table_is_broken(data: bytes, tmp_path: Pa
 
 
 def test_one_bad_string_of_a_table_costs_one_record(tmp_path: Path) -> None:
-    bad = pa.StringArray.from_buffers(3, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xffc"))
+    bad = pa.StringArray.from_buffers(
+        3, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xffc")
+    )
     pq.write_table(pa.table({"q": bad}), tmp_path / "x.parquet")
     (_, first), (_, broken), (_, last) = read(tmp_path / "x.parquet")
     assert (first, last) == ({"q": "a"}, {"q": "c"})
@@ -154,7 +162,9 @@ class Dripping(io.RawIOBase):
 
 values = st.recursive(
     st.integers(-9, 9) | st.text('"\\[]{},: aé', max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('"]}', max_size=2), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text('"]}', max_size=2), inner, max_size=2)
+    ),
     max_leaves=6,
 )
 
@@ -168,9 +178,17 @@ def test_arrays_are_cut_at_any_block_size(items: list[Any], block: int, indented
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"[]", []), (b" [ ] ", []), (b"[1,]", [b"1", b""]), (b"[,1]", [b"", b"1"]), (b"[1", ["ArrayError"]),
-        (b"[1, {", [b"1", "ArrayError"]), (b'[1, "a', [b"1", "ArrayError"]), (b"[1] [2]", [b"1", "ArrayError"]),
-        (b"[1}, 2]", ["ArrayError"]), (b"[bad, 2]", [b"bad", b"2"]), (b"[", ["ArrayError"]),
+        (b"[]", []),
+        (b" [ ] ", []),
+        (b"[1,]", [b"1", b""]),
+        (b"[,1]", [b"", b"1"]),
+        (b"[1", ["ArrayError"]),
+        (b"[1, {", [b"1", "ArrayError"]),
+        (b'[1, "a', [b"1", "ArrayError"]),
+        (b"[1] [2]", [b"1", "ArrayError"]),
+        (b"[1}, 2]", ["ArrayError"]),
+        (b"[bad, 2]", [b"bad", b"2"]),
+        (b"[", ["ArrayError"]),
     ],
 )
 def test_broken_arrays(data: bytes, expected: list[bytes | str]) -> None:

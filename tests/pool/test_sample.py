@@ -14,10 +14,16 @@ U = {"role": "user", "content": "q"}
 A = {"role": "assistant", "content": "a"}
 S = {"role": "system", "content": "s"}
 T = {"role": "tool", "content": "", "tool_call_id": "1"}
-CALL = {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]}
+CALL = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
+}
 
 
-@pytest.mark.parametrize("chat", [[U, A], [S, U, A], [U, A, U, A], [U, CALL, T, A], [U, CALL], [T, A], [A, U, A]])
+@pytest.mark.parametrize(
+    "chat", [[U, A], [S, U, A], [U, A, U, A], [U, CALL, T, A], [U, CALL], [T, A], [A, U, A]]
+)
 def test_valid_chats_come_back_unchanged(chat: list[dict[str, Any]]) -> None:
     assert make_sample("s", chat).chat() == chat
 
@@ -53,9 +59,13 @@ def test_invalid_chats_say_why(chat: list[dict[str, Any]], reason: str) -> None:
         encode_chat(chat)
 
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(
+    str.strip
+)
 chats = st.lists(st.tuples(text, text), min_size=1, max_size=3).map(
-    lambda pairs: [m for q, a in pairs for m in ({"role": "user", "content": q}, {"role": "assistant", "content": a})]
+    lambda pairs: [
+        m for q, a in pairs for m in ({"role": "user", "content": q}, {"role": "assistant", "content": a})
+    ]
 )
 
 

@@ -11,7 +11,14 @@ from autosel_runtime.pool.sample import RecordError
 from autosel_runtime.pool.template import parse_template
 
 RECORD: dict[str, Any] = {
-    "q": "Why?", "n": 3, "f": 2.0, "half": 0.5, "yes": True, "none": None, "list": ["x", 1], "a b": "spaced",
+    "q": "Why?",
+    "n": 3,
+    "f": 2.0,
+    "half": 0.5,
+    "yes": True,
+    "none": None,
+    "list": ["x", 1],
+    "a b": "spaced",
     "inner": {"deep": [{"t": "found"}]},
 }
 
@@ -19,9 +26,17 @@ RECORD: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("template", "text"),
     [
-        ("{q}", "Why?"), ("Q: {q}\n{n}", "Q: Why?\n3"), ("{f} {half} {yes}", "2 0.5 true"), ("{none}", ""),
-        ("{list}", "x\n1"), ("{list[1]}", "1"), ("{inner.deep[0].t}", "found"), ("{a b}", "spaced"),
-        ("{{q}} }}", "{q} }"), ("plain", "plain"), ("{{{q}}}", "{Why?}"),
+        ("{q}", "Why?"),
+        ("Q: {q}\n{n}", "Q: Why?\n3"),
+        ("{f} {half} {yes}", "2 0.5 true"),
+        ("{none}", ""),
+        ("{list}", "x\n1"),
+        ("{list[1]}", "1"),
+        ("{inner.deep[0].t}", "found"),
+        ("{a b}", "spaced"),
+        ("{{q}} }}", "{q} }"),
+        ("plain", "plain"),
+        ("{{{q}}}", "{Why?}"),
     ],
 )
 def test_values_are_inserted(template: str, text: str) -> None:
@@ -32,9 +47,12 @@ def test_values_are_inserted(template: str, text: str) -> None:
     ("template", "reason"),
     [
         ("{missing}", r"field missing is missing: there are: a b, f, half"),
-        ("{inner.x}", r"field inner\.x is missing: there are: deep"), ("{list[2]}", r"field list\[2\] is missing"),
-        ("{q[0]}", r"field q\[0\] is missing: found str"), ("{inner}", "field inner is not text"),
-        ("{q.__class__}", r"field q\.__class__ is missing"), ("{list.append}", "is missing"),
+        ("{inner.x}", r"field inner\.x is missing: there are: deep"),
+        ("{list[2]}", r"field list\[2\] is missing"),
+        ("{q[0]}", r"field q\[0\] is missing: found str"),
+        ("{inner}", "field inner is not text"),
+        ("{q.__class__}", r"field q\.__class__ is missing"),
+        ("{list.append}", "is missing"),
     ],
 )
 def test_a_record_without_the_value_says_so(template: str, reason: str) -> None:
@@ -42,7 +60,9 @@ def test_a_record_without_the_value_says_so(template: str, reason: str) -> None:
         parse_template(template).render(RECORD)
 
 
-@pytest.mark.parametrize("template", ["{", "}", "a {q", "{}", "{q[}", "{q[-1]}", "{.q}", "{q.}", "{q[x]}", "{a{b}}"])
+@pytest.mark.parametrize(
+    "template", ["{", "}", "a {q", "{}", "{q[}", "{q[-1]}", "{.q}", "{q.}", "{q[x]}", "{a{b}}"]
+)
 def test_bad_templates_name_the_character(template: str) -> None:
     with pytest.raises(DataError, match="at character"):
         parse_template(template)

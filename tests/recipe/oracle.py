@@ -52,7 +52,9 @@ def mona_filter(rows, scores, params):
     combine = params.get("combine", "union")
     if combine in ("max", "mean"):
         joined = [
-            None if not known[row] else float(np.float32(max(known[row]) if combine == "max" else np.mean(known[row])))
+            None
+            if not known[row]
+            else float(np.float32(max(known[row]) if combine == "max" else np.mean(known[row])))
             for row in range(len(scores[0]))
         ]
         kept = cut(scored, joined, params)
@@ -76,6 +78,7 @@ def mona_filter(rows, scores, params):
 
 def dedup(rows, similarity, threshold, prefer=None, direction="highest"):
     """Visit rows in order of preference; keep a row unless it is similar to a kept one."""
+
     def key(row):
         if prefer is None:
             return row
@@ -108,7 +111,9 @@ def state(pool, rows):
     words = pool.values("words")
     if sum(words):
         out["token_ratio"] = sum(words[r] for r in rows) / sum(words)
-    benchmarks = {name.split(".")[1]: pool.values(name) for name in pool.columns.scalars if name.startswith("mona.")}
+    benchmarks = {
+        name.split(".")[1]: pool.values(name) for name in pool.columns.scalars if name.startswith("mona.")
+    }
     pairs = [s[r] for s in benchmarks.values() for r in rows if s[r] is not None]
     if pairs:
         out["score_mean"] = sum(pairs) / len(pairs)
@@ -139,7 +144,9 @@ def state(pool, rows):
     if any(active[r] for r in rows):
         squares = [(share(rows, j) - share(range(n), j)) ** 2 for j in range(features.width)]
         out["distribution_drift"] = math.sqrt(sum(squares) / features.width)
-    shares = [sum(pool.sources[r] == c for r in rows) / len(rows) for c in range(len(pool.columns.source_names))]
+    shares = [
+        sum(pool.sources[r] == c for r in rows) / len(rows) for c in range(len(pool.columns.source_names))
+    ]
     for name, value in zip(pool.columns.source_names, shares, strict=True):
         out[f"source_share.{name}"] = value
     out["source_entropy"] = -sum(s * math.log(s) for s in shares if s)

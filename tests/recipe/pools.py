@@ -11,8 +11,20 @@ from autosel_runtime.recipe import mask as masks
 from autosel_runtime.recipe.columns import ArrayColumns, Csr, Pairs, Scalar, rank_of
 
 FLOOR = 0.5
-SCALARS = ("words", "answer_words", "ngram_entropy", "action_object", "quality", "varentropy", "varentropy_answer",
-           "ifd", "ifd_full", "mona.a", "mona.b", "mona.c")
+SCALARS = (
+    "words",
+    "answer_words",
+    "ngram_entropy",
+    "action_object",
+    "quality",
+    "varentropy",
+    "varentropy_answer",
+    "ifd",
+    "ifd_full",
+    "mona.a",
+    "mona.b",
+    "mona.c",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +91,9 @@ def make_pool(seed, n, *, missing=0.15):
     present = sorted(set(classes))
     similar = {
         (a, b): float(np.float32(rng.uniform(FLOOR, 0.999)))
-        for i, a in enumerate(present) for b in present[i + 1 :] if rng.random() < 2.5 / max(len(present), 1)
+        for i, a in enumerate(present)
+        for b in present[i + 1 :]
+        if rng.random() < 2.5 / max(len(present), 1)
     }
     pairs = make_pairs(classes, similar)
     lengths = rng.integers(0, 4, n)
@@ -87,7 +101,8 @@ def make_pool(seed, n, *, missing=0.15):
     features = Csr(
         indptr=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         indices=np.concatenate(indices).astype(np.uint32),
-        values=np.ones(int(lengths.sum()), dtype=np.float32), width=12,
+        values=np.ones(int(lengths.sum()), dtype=np.float32),
+        width=12,
     )
     sources = int(rng.integers(1, 5))
     codes = rng.integers(0, sources, n)

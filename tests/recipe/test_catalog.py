@@ -20,42 +20,89 @@ def recipe(*steps):
     return Recipe.model_validate({"steps": [{"operator": name, "params": params} for name, params in steps]})
 
 
-@pytest.mark.parametrize(("step", "expected"), [
-    (("ifd_fliter", {}), "steps[0].operator: unknown operator 'ifd_fliter' (did you mean ifd_filter?); there are: "),
-    (("qqq", {}), "steps[0].operator: unknown operator 'qqq'; there are: action_object_filter"),
-    (("ifd_filter", {"fracton": 0.1}), "steps[0].params.fracton: ifd_filter has no such parameter (did you mean "
-                                       "fraction?); there are: fraction, top_k"),
-    (("ifd_filter", {}), "steps[0].params: give exactly one of fraction, top_k and threshold"),
-    (("ifd_filter", {"fraction": 0.5, "top_k": 3}), "steps[0].params: give exactly one of"),
-    (("ifd_filter", {"fraction": 1.5}), "steps[0].params.fraction: input should be less than or equal to 1, found 1.5"),
-    (("ifd_filter", {"fraction": 0}), "steps[0].params.fraction: input should be greater than 0"),
-    (("ifd_filter", {"fraction": float("nan")}), "steps[0].params.fraction: "),
-    (("ifd_filter", {"fraction": "0.5"}), "steps[0].params.fraction: input should be a valid number, found '0.5'"),
-    (("ifd_filter", {"top_k": True}), "steps[0].params.top_k: input should be a valid integer"),
-    (("ifd_filter", {"fraction": 0.5, "reject_above_one": "false"}), "steps[0].params.reject_above_one: "),
-    (("semantic_dedup", {"strategy": "exat"}), "steps[0].params.strategy: input should be 'exact', 'minhash' or"),
-    (("semantic_dedup", {"strategy": "exact", "threshold": 0.9}), "steps[0].params: threshold does not go with"),
-    (("semantic_dedup", {"threshold": 0.3}), "steps[0].params.threshold: 0.3 is below 0.5"),
-    (("random_subset", {"size": -5}), "steps[0].params.size: input should be greater than or equal to 1"),
-    (("random_subset", {}), "steps[0].params: give exactly one of size and fraction"),
-    (("source_mix", {"size": 3}), "steps[0].params.weights: source_mix needs this parameter"),
-    (("source_mix", {"size": 3, "weights": {"s0": 0.0}}), "steps[0].params: at least one weight must be above 0"),
-    (("source_mix", {"size": 3, "weights": {"nope": 1.0}}), "steps[0].params.weights: unknown source 'nope'"),
-    (("mona_filter", {"fraction": 0.5, "exact_size": True, "combine": "max"}), "steps[0].params: exact_size goes"),
-    (("mona_filter", {"fraction": 0.5, "benchmarks": ["zzz"]}), "steps[0].params: mona_filter needs mona.zzz"),
-    (("mona_filter", {"fraction": 0.5, "signal": "relevance"}), "steps[0].params: mona_filter needs relevance.*"),
-    (("score_filter", {"top_k": 3, "signal": "nope"}), "steps[0].params: score_filter needs nope, which the pool"),
-    (("union", {"trial": 4}), "steps[0].params.trial: trial 4 has no known subset; there are: 1, 2"),
-    (("union", {"trial": "x"}), "steps[0].params.trial: "),
-])
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (
+            ("ifd_fliter", {}),
+            "steps[0].operator: unknown operator 'ifd_fliter' (did you mean ifd_filter?); there are: ",
+        ),
+        (("qqq", {}), "steps[0].operator: unknown operator 'qqq'; there are: action_object_filter"),
+        (
+            ("ifd_filter", {"fracton": 0.1}),
+            "steps[0].params.fracton: ifd_filter has no such parameter (did you mean "
+            "fraction?); there are: fraction, top_k",
+        ),
+        (("ifd_filter", {}), "steps[0].params: give exactly one of fraction, top_k and threshold"),
+        (("ifd_filter", {"fraction": 0.5, "top_k": 3}), "steps[0].params: give exactly one of"),
+        (
+            ("ifd_filter", {"fraction": 1.5}),
+            "steps[0].params.fraction: input should be less than or equal to 1, found 1.5",
+        ),
+        (("ifd_filter", {"fraction": 0}), "steps[0].params.fraction: input should be greater than 0"),
+        (("ifd_filter", {"fraction": float("nan")}), "steps[0].params.fraction: "),
+        (
+            ("ifd_filter", {"fraction": "0.5"}),
+            "steps[0].params.fraction: input should be a valid number, found '0.5'",
+        ),
+        (("ifd_filter", {"top_k": True}), "steps[0].params.top_k: input should be a valid integer"),
+        (
+            ("ifd_filter", {"fraction": 0.5, "reject_above_one": "false"}),
+            "steps[0].params.reject_above_one: ",
+        ),
+        (
+            ("semantic_dedup", {"strategy": "exat"}),
+            "steps[0].params.strategy: input should be 'exact', 'minhash' or",
+        ),
+        (
+            ("semantic_dedup", {"strategy": "exact", "threshold": 0.9}),
+            "steps[0].params: threshold does not go with",
+        ),
+        (("semantic_dedup", {"threshold": 0.3}), "steps[0].params.threshold: 0.3 is below 0.5"),
+        (("random_subset", {"size": -5}), "steps[0].params.size: input should be greater than or equal to 1"),
+        (("random_subset", {}), "steps[0].params: give exactly one of size and fraction"),
+        (("source_mix", {"size": 3}), "steps[0].params.weights: source_mix needs this parameter"),
+        (
+            ("source_mix", {"size": 3, "weights": {"s0": 0.0}}),
+            "steps[0].params: at least one weight must be above 0",
+        ),
+        (
+            ("source_mix", {"size": 3, "weights": {"nope": 1.0}}),
+            "steps[0].params.weights: unknown source 'nope'",
+        ),
+        (
+            ("mona_filter", {"fraction": 0.5, "exact_size": True, "combine": "max"}),
+            "steps[0].params: exact_size goes",
+        ),
+        (
+            ("mona_filter", {"fraction": 0.5, "benchmarks": ["zzz"]}),
+            "steps[0].params: mona_filter needs mona.zzz",
+        ),
+        (
+            ("mona_filter", {"fraction": 0.5, "signal": "relevance"}),
+            "steps[0].params: mona_filter needs relevance.*",
+        ),
+        (
+            ("score_filter", {"top_k": 3, "signal": "nope"}),
+            "steps[0].params: score_filter needs nope, which the pool",
+        ),
+        (("union", {"trial": 4}), "steps[0].params.trial: trial 4 has no known subset; there are: 1, 2"),
+        (("union", {"trial": "x"}), "steps[0].params.trial: "),
+    ],
+)
 def test_problems_name_place_and_what_is_allowed(step, expected):
     problems = validate_recipe(recipe(step), available=POOL.columns, trials=[1, "2"])
     assert any(problem.startswith(expected) for problem in problems), problems
 
 
 def test_valid_recipes_have_no_problem():
-    good = recipe(("random_subset", {"size": 10}), ("mona_filter", {"fraction": 0.5}), ("ifd_filter", {"top_k": 3}),
-                  ("semantic_dedup", {}), ("union", {"trial": 1}))
+    good = recipe(
+        ("random_subset", {"size": 10}),
+        ("mona_filter", {"fraction": 0.5}),
+        ("ifd_filter", {"top_k": 3}),
+        ("semantic_dedup", {}),
+        ("union", {"trial": 1}),
+    )
     assert validate_recipe(good, available=POOL.columns, max_steps=5, trials=[1]) == []
     assert validate_recipe(good, CATALOG, POOL.columns.names) == []
     assert validate_recipe(good) == []
@@ -65,20 +112,37 @@ def test_valid_recipes_have_no_problem():
 def test_all_problems_are_reported_with_their_step():
     problems = validate_recipe(
         recipe(("ifd_filter", {"fraction": 2.0, "nope": 1}), ("quality_filter", {"top_k": 3}), ("x", {})),
-        CATALOG, frozenset(["ifd"]), 2,
+        CATALOG,
+        frozenset(["ifd"]),
+        2,
     )
     assert [problem.split(":")[0] for problem in problems] == [
-        "steps", "steps[0].params.fraction", "steps[0].params.nope", "steps[1].params", "steps[2].operator"]
+        "steps",
+        "steps[0].params.fraction",
+        "steps[0].params.nope",
+        "steps[1].params",
+        "steps[2].operator",
+    ]
 
 
 def test_canonical_form_fills_defaults_and_normalises_numbers():
     loose = recipe(("semantic_dedup", {}), ("mona_filter", {"fraction": 1, "benchmarks": ["b", "a", "b"]}))
     assert canonical_recipe(loose).model_dump()["steps"] == [
-        {"operator": "semantic_dedup",
-         "params": {"prefer_direction": "highest", "strategy": "minhash", "threshold": 0.8}},
-        {"operator": "mona_filter",
-         "params": {"fraction": 1.0, "direction": "highest", "missing": "drop", "benchmarks": ["a", "b"],
-                    "combine": "union", "exact_size": False}},
+        {
+            "operator": "semantic_dedup",
+            "params": {"prefer_direction": "highest", "strategy": "minhash", "threshold": 0.8},
+        },
+        {
+            "operator": "mona_filter",
+            "params": {
+                "fraction": 1.0,
+                "direction": "highest",
+                "missing": "drop",
+                "benchmarks": ["a", "b"],
+                "combine": "union",
+                "exact_size": False,
+            },
+        },
     ]
     assert canonical_recipe(canonical_recipe(loose)) == canonical_recipe(loose)
 
@@ -115,8 +179,13 @@ def test_digests_and_results_do_not_depend_on_the_hash_seed():
         "print(recipe_digest(r), digest_bytes(e.mask.tobytes()), list(e.state.items()), e.trace[2].reasons)\n"
     )
     outputs = {
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-                       capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         for seed in ("1", "2")
     }
     assert len(outputs) == 1

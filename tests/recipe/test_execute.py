@@ -30,7 +30,9 @@ STEPS = [
     {"operator": "semantic_dedup", "params": {"threshold": 0.7}},
     {"operator": "union", "params": {"trial": 1}},
 ]
-recipes = st.lists(st.sampled_from(STEPS), max_size=5).map(lambda steps: Recipe.model_validate({"steps": steps}))
+recipes = st.lists(st.sampled_from(STEPS), max_size=5).map(
+    lambda steps: Recipe.model_validate({"steps": steps})
+)
 
 
 def outcome(*args, **kwargs):
@@ -131,7 +133,8 @@ def test_seed_and_position_decide_a_draw():
     draw = {"operator": "random_subset", "params": {"size": 20}}
     fixed = {"operator": "random_subset", "params": {"size": 20, "seed": 4}}
     rows = lambda steps, seed: execute(  # noqa: E731
-        Recipe.model_validate({"steps": steps}), pool.columns, seed=seed).mask.tolist()
+        Recipe.model_validate({"steps": steps}), pool.columns, seed=seed
+    ).mask.tolist()
     assert rows([draw], 1) == rows([draw], 1)
     assert rows([draw], 1) != rows([draw], 2)
     assert rows([fixed], 1) == rows([fixed], 2)
@@ -153,8 +156,9 @@ def test_the_empty_recipe_keeps_the_pool_and_the_trace_is_plain_data():
 
 def test_errors_name_the_step():
     pool = make_pool(5, 60)
-    bad = Recipe.model_validate({"steps": [STEPS[0], {"operator": "score_filter",
-                                                      "params": {"signal": "words", "threshold": 1e9}}]})
+    bad = Recipe.model_validate(
+        {"steps": [STEPS[0], {"operator": "score_filter", "params": {"signal": "words", "threshold": 1e9}}]}
+    )
     with pytest.raises(DataError, match=r"step 2 \(score_filter\): no row of 48 is left \(48 below cut\)"):
         execute(bad, pool.columns, seed=1)
     with pytest.raises(DataError, match="the start mask is no mask over 60 rows"):
@@ -166,21 +170,37 @@ class NoParams(Params):
 
 
 def strange(name, apply, **more):
-    return make_catalog([Operator(name=name, params=NoParams, apply=apply, family="filter", summary="x.", **more)],
-                        CATALOG)
+    return make_catalog(
+        [Operator(name=name, params=NoParams, apply=apply, family="filter", summary="x.", **more)], CATALOG
+    )
 
 
-@pytest.mark.parametrize(("apply", "said"), [
-    (lambda m, c, p, s: Outcome(mask=masks.full(c.rows)), "operator odd returned 59 rows that were not in its input"),
-    (lambda m, c, p, s: Outcome(mask=np.zeros(3, dtype=np.uint8)), "the result of odd is no mask"),
-    (lambda m, c, p, s: Outcome(mask=m, reasons={"why": m}), "operator odd gives reason 'why' for rows that it kept"),
-    (lambda m, c, p, s: Outcome(mask=masks.empty(c.rows)), "no row of 1 is left"),
-])
+@pytest.mark.parametrize(
+    ("apply", "said"),
+    [
+        (
+            lambda m, c, p, s: Outcome(mask=masks.full(c.rows)),
+            "operator odd returned 59 rows that were not in its input",
+        ),
+        (lambda m, c, p, s: Outcome(mask=np.zeros(3, dtype=np.uint8)), "the result of odd is no mask"),
+        (
+            lambda m, c, p, s: Outcome(mask=m, reasons={"why": m}),
+            "operator odd gives reason 'why' for rows that it kept",
+        ),
+        (lambda m, c, p, s: Outcome(mask=masks.empty(c.rows)), "no row of 1 is left"),
+    ],
+)
 def test_operators_are_not_trusted(apply, said):
     pool = make_pool(5, 60)
     recipe = Recipe.model_validate({"steps": [{"operator": "odd"}]})
     with pytest.raises(DataError, match=said):
-        execute(recipe, pool.columns, seed=1, catalog=strange("odd", apply), start=masks.from_rows(np.array([3]), 60))
+        execute(
+            recipe,
+            pool.columns,
+            seed=1,
+            catalog=strange("odd", apply),
+            start=masks.from_rows(np.array([3]), 60),
+        )
 
 
 def test_an_operator_cannot_write_its_input():
@@ -214,8 +234,14 @@ def test_hooks_see_everything_in_order_and_change_nothing():
     plain = execute(recipe, pool.columns, seed=1)
     done = execute(recipe, pool.columns, seed=1, hooks=[hook])
     assert done.mask.tolist() == plain.mask.tolist()
-    assert seen == [("before_recipe", 2), ("before_step", 0, 60), ("after_step", 0, 48), ("before_step", 1, 48),
-                    ("after_step", 1, done.size), ("after_recipe", done.size)]
+    assert seen == [
+        ("before_recipe", 2),
+        ("before_step", 0, 60),
+        ("after_step", 0, 48),
+        ("before_step", 1, 48),
+        ("after_step", 1, done.size),
+        ("after_recipe", done.size),
+    ]
 
     def meddle(event):
         event.mask[:] = 0
@@ -229,7 +255,9 @@ def test_hooks_see_everything_in_order_and_change_nothing():
 
     cache = PrefixCache()
     for _ in range(2):
-        done = execute(recipe, pool.columns, seed=1, hooks=[Hook(name="spoil", after_step=spoil)], cache=cache)
+        done = execute(
+            recipe, pool.columns, seed=1, hooks=[Hook(name="spoil", after_step=spoil)], cache=cache
+        )
         assert done.trace[0].reasons == {"not drawn": 12}
 
 
@@ -241,6 +269,8 @@ def test_hooks_hear_of_an_error_and_do_not_hide_it():
 
     bad = Recipe.model_validate({"steps": [{"operator": "union", "params": {"trial": 1}}]})
     hooks = [Hook(name="ear", on_error=lambda e: heard.append(e.message)), Hook(name="broken", on_error=fail)]
-    with pytest.raises(DataError, match=r"step 1 \(union\): trial 1 .*hook 'broken' failed at on_error: RuntimeError"):
+    with pytest.raises(
+        DataError, match=r"step 1 \(union\): trial 1 .*hook 'broken' failed at on_error: RuntimeError"
+    ):
         execute(bad, pool.columns, seed=1, hooks=hooks)
     assert heard == ["step 1 (union): trial 1 has no known subset; there are: none"]

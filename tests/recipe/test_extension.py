@@ -50,10 +50,14 @@ def test_the_example_runs(example, tmp_path, monkeypatch):
     monkeypatch.setenv("ANSWER_LENGTH_LOG", str(log))
     catalog = extend_catalog(CATALOG, example)
     pool = make_pool(4, 60)
-    recipe = Recipe.model_validate({"steps": [
-        {"operator": "answer_length", "params": {"min_words": 1, "max_words": 2}},
-        {"operator": "quality_filter", "params": {"fraction": 0.5, "missing": "keep"}},
-    ]})
+    recipe = Recipe.model_validate(
+        {
+            "steps": [
+                {"operator": "answer_length", "params": {"min_words": 1, "max_words": 2}},
+                {"operator": "quality_filter", "params": {"fraction": 0.5, "missing": "keep"}},
+            ]
+        }
+    )
     assert validate_recipe(recipe, catalog, pool.columns) == []
     assert "unknown operator 'answer_length'" in validate_recipe(recipe)[0]
     done = execute(recipe, pool.columns, seed=1, catalog=catalog, hooks=example.hooks)
@@ -62,20 +66,26 @@ def test_the_example_runs(example, tmp_path, monkeypatch):
     reasons = {"answer too short": int(np.sum(words < 1)), "answer too long": int(np.sum(words > 2))}
     assert done.trace[0].reasons == reasons
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert lines[0] == {"step": 1, "operator": "answer_length", "kept": done.trace[0].kept, "reasons": reasons}
+    assert lines[0] == {
+        "step": 1,
+        "operator": "answer_length",
+        "kept": done.trace[0].kept,
+        "reasons": reasons,
+    }
     assert lines[1]["operator"] == "quality_filter"
     assert lines[2] == {"size": done.size, "retain_ratio": done.size / 60}
 
 
 def test_the_example_has_a_signal(example):
-    (name, function), = example.signals
+    ((name, function),) = example.signals
     sample = make_sample("s", [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a\nb\nc"}])
     assert (name, function(sample)) == ("answer_length.lines", 3.0)
 
 
 def test_the_example_refuses_bounds_out_of_order(example):
-    recipe = Recipe.model_validate({"steps": [
-        {"operator": "answer_length", "params": {"min_words": 9, "max_words": 2}}]})
+    recipe = Recipe.model_validate(
+        {"steps": [{"operator": "answer_length", "params": {"min_words": 9, "max_words": 2}}]}
+    )
     problems = validate_recipe(recipe, extend_catalog(CATALOG, example))
     assert problems == ["steps[0].params: min_words must not exceed max_words"]
 
@@ -93,21 +103,34 @@ def test_an_entry_point_is_found_by_its_name(module, monkeypatch):
     assert [name for name, _ in load_extensions(["ours"]).signals] == ["ours.one"]
 
 
-@pytest.mark.parametrize(("text", "error", "said"), [
-    ("x = 1", ConfigError, "defines none of operators"),
-    ("1 / 0", ConfigError, "failed while it was imported: ZeroDivisionError"),
-    ("import no_such_module_at_all", UnavailableError, "cannot be imported: No module named"),
-    ("operators = 3", ConfigError, "operators must be a function"),
-    ("def hooks():\n    return [print]", ConfigError, "must give Hook objects"),
-    ("def hooks():\n    raise OSError('gone')", ConfigError, r"hooks\(\) failed: OSError: gone"),
-    ("def signals():\n    return [('plain', len)]", ConfigError, "extension signal 'plain': a name is"),
-    ("def signals():\n    return [('mona.x', len)]", ConfigError, "does not begin with mona"),
-    ("def signals():\n    return [('a.x', len), ('a.x', len)]", ConfigError, "two extension signals are called 'a.x'"),
-    ("from autosel_runtime.recipe.hooks import Hook\ndef hooks():\n    return [Hook(name='h'), Hook(name='h')]",
-     ConfigError, "two extension hooks are called 'h'"),
-    ("from autosel_runtime.recipe.catalog import CATALOG\ndef operators():\n    return [CATALOG['union']]",
-     ConfigError, "two operators are called 'union'"),
-])
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("x = 1", ConfigError, "defines none of operators"),
+        ("1 / 0", ConfigError, "failed while it was imported: ZeroDivisionError"),
+        ("import no_such_module_at_all", UnavailableError, "cannot be imported: No module named"),
+        ("operators = 3", ConfigError, "operators must be a function"),
+        ("def hooks():\n    return [print]", ConfigError, "must give Hook objects"),
+        ("def hooks():\n    raise OSError('gone')", ConfigError, r"hooks\(\) failed: OSError: gone"),
+        ("def signals():\n    return [('plain', len)]", ConfigError, "extension signal 'plain': a name is"),
+        ("def signals():\n    return [('mona.x', len)]", ConfigError, "does not begin with mona"),
+        (
+            "def signals():\n    return [('a.x', len), ('a.x', len)]",
+            ConfigError,
+            "two extension signals are called 'a.x'",
+        ),
+        (
+            "from autosel_runtime.recipe.hooks import Hook\ndef hooks():\n    return [Hook(name='h'), Hook(name='h')]",
+            ConfigError,
+            "two extension hooks are called 'h'",
+        ),
+        (
+            "from autosel_runtime.recipe.catalog import CATALOG\ndef operators():\n    return [CATALOG['union']]",
+            ConfigError,
+            "two operators are called 'union'",
+        ),
+    ],
+)
 def test_what_is_wrong_with_an_extension_is_said(module, text, error, said):
     with pytest.raises(error, match=said):
         load_extensions([module("wrong_extension", text)])

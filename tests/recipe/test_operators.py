@@ -24,7 +24,9 @@ from tests.recipe.pools import FLOOR, cuts, directions, make_pool, pools, scalar
 
 SEED = 5
 FILTERS = {
-    "ngram_entropy_filter": "ngram_entropy", "action_object_filter": "action_object", "quality_filter": "quality",
+    "ngram_entropy_filter": "ngram_entropy",
+    "action_object_filter": "action_object",
+    "quality_filter": "quality",
     "varentropy_filter": "varentropy",
 }
 
@@ -34,8 +36,13 @@ def run(pool, operator, params, *, seed=SEED, start=None, unions=None, threads=1
     recipe = Recipe.model_validate({"steps": [{"operator": operator, "params": params}]})
     try:
         done = execute(
-            recipe, pool.columns, seed=seed, start=pool.mask if start is None else start, unions=unions or {},
-            threads=threads, drift=False,
+            recipe,
+            pool.columns,
+            seed=seed,
+            start=pool.mask if start is None else start,
+            unions=unions or {},
+            threads=threads,
+            drift=False,
         )
     except DataError as error:
         return str(error)
@@ -82,8 +89,15 @@ def test_score_filter_reads_any_scalar(pool, cut):
 
 
 @settings(deadline=None, max_examples=30)
-@given(pools, cuts, directions, st.sampled_from(["union", "max", "mean"]), st.booleans(),
-       st.sampled_from([None, ["b"], ["a", "c"]]), st.sampled_from(["drop", "keep"]))
+@given(
+    pools,
+    cuts,
+    directions,
+    st.sampled_from(["union", "max", "mean"]),
+    st.booleans(),
+    st.sampled_from([None, ["b"], ["a", "c"]]),
+    st.sampled_from(["drop", "keep"]),
+)
 def test_mona_filter(pool, cut, direction, combine, exact, benchmarks, missing):
     exact = exact and combine == "union" and "threshold" not in cut
     params = {**cut, "direction": direction, "combine": combine, "exact_size": exact, "missing": missing}
@@ -96,8 +110,13 @@ def test_mona_filter(pool, cut, direction, combine, exact, benchmarks, missing):
 
 
 @settings(deadline=None, max_examples=30)
-@given(pools, st.sampled_from(["exact", "minhash", "embedding", "semdedup"]), st.floats(FLOOR, 1.0),
-       st.sampled_from([None, "quality", "words"]), directions)
+@given(
+    pools,
+    st.sampled_from(["exact", "minhash", "embedding", "semdedup"]),
+    st.floats(FLOOR, 1.0),
+    st.sampled_from([None, "quality", "words"]),
+    directions,
+)
 def test_dedup(pool, strategy, threshold, prefer, direction):
     params = {"prefer_direction": direction}
     if prefer:
@@ -119,9 +138,15 @@ def test_dedup(pool, strategy, threshold, prefer, direction):
 
 
 @settings(deadline=None, max_examples=30)
-@given(pools, st.one_of(st.builds(lambda k: {"size": k}, st.integers(1, 70)),
-                        st.builds(lambda f: {"fraction": f}, st.sampled_from([0.07, 0.3, 0.5, 1.0]))),
-       st.sampled_from(["uniform", "proportional", "balanced"]), st.sampled_from([None, 3]))
+@given(
+    pools,
+    st.one_of(
+        st.builds(lambda k: {"size": k}, st.integers(1, 70)),
+        st.builds(lambda f: {"fraction": f}, st.sampled_from([0.07, 0.3, 0.5, 1.0])),
+    ),
+    st.sampled_from(["uniform", "proportional", "balanced"]),
+    st.sampled_from([None, 3]),
+)
 def test_random_subset(pool, number, strategy, seed):
     params = {**number, "strategy": strategy} | ({} if seed is None else {"seed": seed})
     m = len(pool.rows)
@@ -215,8 +240,12 @@ def test_score_filters_follow_a_permutation_of_the_pool(pool, cut, direction, se
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.integers(0, 2**31), st.integers(1, 90), st.sampled_from([0.07, 0.33, 0.5, 0.99]),
-       st.sampled_from(["ngram_entropy_filter", "ifd_filter", "mona_filter", "random_subset"]))
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 90),
+    st.sampled_from([0.07, 0.33, 0.5, 0.99]),
+    st.sampled_from(["ngram_entropy_filter", "ifd_filter", "mona_filter", "random_subset"]),
+)
 def test_exact_sizes(seed, n, fraction, operator):
     pool = make_pool(seed, n, missing=0.0)
     params = {"fraction": fraction} | ({"exact_size": True} if operator == "mona_filter" else {})
@@ -225,8 +254,9 @@ def test_exact_sizes(seed, n, fraction, operator):
 
 def test_reasons_tell_a_low_score_from_a_missing_one():
     pool = make_pool(1, 40)
-    recipe = Recipe.model_validate({"steps": [
-        {"operator": "ifd_filter", "params": {"fraction": 0.5, "reject_above_one": True}}]})
+    recipe = Recipe.model_validate(
+        {"steps": [{"operator": "ifd_filter", "params": {"fraction": 0.5, "reject_above_one": True}}]}
+    )
     reasons = execute(recipe, pool.columns, seed=0).trace[0].reasons
     score = pool.values("ifd")
     low = [value for value in score if value is not None and value <= 1]
@@ -249,10 +279,13 @@ def test_unmet_needs_are_errors_with_a_reason():
     assert "needs nothing.here" in run(pool, "score_filter", {"signal": "nothing.here", "top_k": 1})
     assert "below 0.5" in run(pool, "semdedup", {"threshold": 0.3})
     assert "unknown source 'x'" in run(pool, "source_mix", {"size": 3, "weights": {"x": 1.0}})
-    assert "trial 9 has no known subset; there are: 1" in run(pool, "union", {"trial": 9}, unions={"1": pool.mask})
+    assert "trial 9 has no known subset; there are: 1" in run(
+        pool, "union", {"trial": 9}, unions={"1": pool.mask}
+    )
     assert "subset of trial 1 is no mask" in run(pool, "union", {"trial": 1}, unions={"1": masks.full(100)})
-    bare = replace(pool, columns=ArrayColumns(
-        rows=30, source_names=("a",), source_codes=np.zeros(30, dtype=np.uint16)))
+    bare = replace(
+        pool, columns=ArrayColumns(rows=30, source_names=("a",), source_codes=np.zeros(30, dtype=np.uint16))
+    )
     assert "relevance.*" in run(bare, "mona_filter", {"fraction": 0.5})
 
 
@@ -273,16 +306,26 @@ def test_a_similar_chain_longer_than_the_rounds():
 
     n = 400
     pairs = make_pairs(list(range(n)), {(i, i + 1): 0.9 for i in range(n - 1)})
-    columns = ArrayColumns(rows=n, source_names=("a",), source_codes=np.zeros(n, dtype=np.uint16),
-                           pair_columns={"minhash": pairs})
+    columns = ArrayColumns(
+        rows=n,
+        source_names=("a",),
+        source_codes=np.zeros(n, dtype=np.uint16),
+        pair_columns={"minhash": pairs},
+    )
     recipe = Recipe.model_validate({"steps": [{"operator": "semantic_dedup", "params": {}}]})
     assert masks.rows_of(execute(recipe, columns, seed=0).mask, n).tolist() == list(range(0, n, 2))
 
 
 def test_negative_groups_are_no_groups():
-    columns = ArrayColumns(rows=5, source_names=("a",), source_codes=np.zeros(5, dtype=np.uint16),
-                           group_columns={"exact": np.array([-1, 3, -1, 3, 0], dtype=np.int32)})
-    recipe = Recipe.model_validate({"steps": [{"operator": "semantic_dedup", "params": {"strategy": "exact"}}]})
+    columns = ArrayColumns(
+        rows=5,
+        source_names=("a",),
+        source_codes=np.zeros(5, dtype=np.uint16),
+        group_columns={"exact": np.array([-1, 3, -1, 3, 0], dtype=np.int32)},
+    )
+    recipe = Recipe.model_validate(
+        {"steps": [{"operator": "semantic_dedup", "params": {"strategy": "exact"}}]}
+    )
     assert masks.rows_of(execute(recipe, prepare(columns), seed=0).mask, 5).tolist() == [0, 1, 2, 4]
 
 
@@ -292,10 +335,22 @@ def test_repeats_are_found_across_blocks(groups):
     with patch("autosel_runtime.recipe.neighbours.BLOCK", 7):
         found = repeats(np.array(groups, dtype=np.int32))
     assert found.rows.tolist() == [row for row, g in enumerate(groups) if g >= 0 and groups.count(g) > 1]
-    assert [groups[row] for row in found.rows] == [sorted({groups[r] for r in found.rows})[g] for g in found.group]
+    assert [groups[row] for row in found.rows] == [
+        sorted({groups[r] for r in found.rows})[g] for g in found.group
+    ]
 
 
 def test_every_operator_has_been_compared():
-    covered = {*FILTERS, "ifd_filter", "score_filter", "mona_filter", "semantic_dedup", "semdedup", "random_subset",
-               "source_mix", "varentropy_mix", "union"}
+    covered = {
+        *FILTERS,
+        "ifd_filter",
+        "score_filter",
+        "mona_filter",
+        "semantic_dedup",
+        "semdedup",
+        "random_subset",
+        "source_mix",
+        "varentropy_mix",
+        "union",
+    }
     assert covered == set(CATALOG)

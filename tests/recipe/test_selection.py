@@ -24,8 +24,10 @@ from tests.recipe.pools import directions, scalar, small_spans
 RNG = np.random.default_rng
 
 
-@pytest.mark.parametrize(("fraction", "m", "kept"), [(0.07, 100, 7), (0.29, 100, 29), (0.1, 30, 3), (1.0, 7, 7),
-                                                     (0.5, 3, 2), (1e-9, 5, 1), (0.3, 0, 0)])
+@pytest.mark.parametrize(
+    ("fraction", "m", "kept"),
+    [(0.07, 100, 7), (0.29, 100, 29), (0.1, 30, 3), (1.0, 7, 7), (0.5, 3, 2), (1e-9, 5, 1), (0.3, 0, 0)],
+)
 def test_exact_share(fraction, m, kept):
     assert exact_share(fraction, m) == kept
 
@@ -36,8 +38,14 @@ def test_exact_share_is_decimal_ceil(fraction, m):
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(0, 2**32), st.integers(1, 200), st.integers(0, 220), directions, st.sampled_from([1, 3]),
-       st.sampled_from([2, 40, 10**6]))
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 200),
+    st.integers(0, 220),
+    directions,
+    st.sampled_from([1, 3]),
+    st.sampled_from([2, 40, 10**6]),
+)
 def test_keep_ranked_is_the_head_of_a_stable_sort(seed, n, k, direction, threads, levels):
     rng = RNG(seed)
     column = scalar(rng.integers(0, levels, n) - levels // 2)
@@ -51,19 +59,28 @@ def test_keep_ranked_is_the_head_of_a_stable_sort(seed, n, k, direction, threads
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(0, 2**32), st.integers(1, 200), st.integers(1, 220), directions, st.sampled_from([0, 1 << 21]))
+@given(
+    st.integers(0, 2**32), st.integers(1, 200), st.integers(1, 220), directions, st.sampled_from([0, 1 << 21])
+)
 def test_keep_scored_is_the_head_of_a_stable_sort(seed, n, k, direction, kept_rows):
     rng = RNG(seed)
     values = rng.choice(np.array([-np.inf, -2.5, -0.0, 0.0, 1e-40, 1.0, 7.0], dtype=np.float32), n)
     rows = np.flatnonzero(rng.random(n) < 0.7)
     with small_spans(kept=kept_rows):
         kept = keep_scored(masks.from_rows(rows, n), n, k, lambda r: values[r], direction)
-    assert masks.rows_of(kept, n).tolist() == sorted(best_first(rows.tolist(), values.tolist(), direction)[:k])
+    assert masks.rows_of(kept, n).tolist() == sorted(
+        best_first(rows.tolist(), values.tolist(), direction)[:k]
+    )
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.integers(0, 2**31), st.integers(1, 300), st.integers(0, 320), st.sampled_from([0, 1 << 21]),
-       st.sampled_from([1, 2, 4]))
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 300),
+    st.integers(0, 320),
+    st.sampled_from([0, 1 << 21]),
+    st.sampled_from([1, 2, 4]),
+)
 def test_keep_random_is_the_head_of_the_hashes(seed, n, k, kept_rows, threads):
     rows = np.flatnonzero(RNG(seed).random(n) < 0.6)
     with small_spans(kept=kept_rows):
@@ -101,7 +118,9 @@ def test_row_hash_is_splitmix64_and_distinct():
     assert not np.array_equal(hashes, row_hash(13, rows))
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30)), min_size=1, max_size=6), st.integers(0, 100))
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30)), min_size=1, max_size=6), st.integers(0, 100)
+)
 def test_apportion_fills_what_it_can(groups, total):
     weights, capacities = [w for w, _ in groups], [c for _, c in groups]
     shares = apportion(weights, capacities, total)

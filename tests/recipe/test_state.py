@@ -48,15 +48,34 @@ def test_the_whole_pool_is_the_origin():
 
 def test_what_is_unknown_is_left_out():
     columns = ArrayColumns(
-        rows=4, source_names=("a", "b"), source_codes=np.array([0, 0, 1, 1], dtype=np.uint16),
-        scalars={"ifd": scalar([np.nan, np.nan, 1.0, 2.0]), "varentropy": scalar([0.0, 0.0, 0.0, 0.0]),
-                 "relevance.x": scalar([0.5, np.nan, 0.25, 0.25])},
-        feature_columns={"sae": Csr(indptr=np.array([0, 0, 0, 1, 2]), indices=np.array([0, 1], dtype=np.uint32),
-                                    values=np.ones(2, dtype=np.float32), width=2)},
+        rows=4,
+        source_names=("a", "b"),
+        source_codes=np.array([0, 0, 1, 1], dtype=np.uint16),
+        scalars={
+            "ifd": scalar([np.nan, np.nan, 1.0, 2.0]),
+            "varentropy": scalar([0.0, 0.0, 0.0, 0.0]),
+            "relevance.x": scalar([0.5, np.nan, 0.25, 0.25]),
+        },
+        feature_columns={
+            "sae": Csr(
+                indptr=np.array([0, 0, 0, 1, 2]),
+                indices=np.array([0, 1], dtype=np.uint32),
+                values=np.ones(2, dtype=np.float32),
+                width=2,
+            )
+        },
     )
     half = state_vector(masks.from_rows(np.array([0, 1]), 4), columns)
-    assert set(half) == {"retain_ratio", "score_mean", "score_std", "score_mean_max", "score.x", "source_share.a",
-                         "source_share.b", "source_entropy"}
+    assert set(half) == {
+        "retain_ratio",
+        "score_mean",
+        "score_std",
+        "score_mean_max",
+        "score.x",
+        "source_share.a",
+        "source_share.b",
+        "source_entropy",
+    }
     assert half["score_mean"] == 0.5
     assert half["source_entropy"] == 0.0
     other = state_vector(masks.from_rows(np.array([2]), 4), columns)
@@ -74,9 +93,17 @@ def test_even_rows_take_the_same_road_to_the_same_drift():
         lengths = np.full(n + extra, width)
         lengths[n:] = 0
         return ArrayColumns(
-            rows=n + extra, source_names=("a",), source_codes=np.zeros(n + extra, dtype=np.uint16),
-            feature_columns={"sae": Csr(indptr=np.concatenate([[0], np.cumsum(lengths)]), indices=rows.ravel(),
-                                        values=np.ones(n * width, dtype=np.float32), width=d)},
+            rows=n + extra,
+            source_names=("a",),
+            source_codes=np.zeros(n + extra, dtype=np.uint16),
+            feature_columns={
+                "sae": Csr(
+                    indptr=np.concatenate([[0], np.cumsum(lengths)]),
+                    indices=rows.ravel(),
+                    values=np.ones(n * width, dtype=np.float32),
+                    width=d,
+                )
+            },
         )
 
     even, ragged = columns(0), columns(1)

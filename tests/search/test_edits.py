@@ -34,12 +34,16 @@ def test_random_recipes_and_their_edits_are_valid(seed: int) -> None:
 
 def test_all_kinds_of_edit_occur() -> None:
     rng = np.random.default_rng(0)
-    recipe = Recipe(steps=[
-        RecipeStep(operator="ifd_filter", params={"fraction": 0.5, "direction": "highest"}),
-        RecipeStep(operator="quality_filter", params={"fraction": 0.5}),
-    ])
+    recipe = Recipe(
+        steps=[
+            RecipeStep(operator="ifd_filter", params={"fraction": 0.5, "direction": "highest"}),
+            RecipeStep(operator="quality_filter", params={"fraction": 0.5}),
+        ]
+    )
     words = " ".join(
-        made.description for _ in range(200) if (made := edit(recipe, SPACE, rng, finished=[DIGEST])) is not None
+        made.description
+        for _ in range(200)
+        if (made := edit(recipe, SPACE, rng, finished=[DIGEST])) is not None
     )
     for kind in ("insert", "delete", "swap", "retune", "replace", "join"):
         assert kind in words
@@ -51,9 +55,13 @@ def test_rules_refuse_what_they_should() -> None:
     union = RecipeStep(operator="union", params={"trial": DIGEST})
     ifd = RecipeStep(operator="ifd_filter", params={"fraction": 0.5})
     cases = {
-        "no steps": [], "once in a recipe": [one, two], "same parameters": [ifd, ifd],
-        "no finished trial": [ifd, union], "cannot be used": [RecipeStep(operator="nothing", params={})],
-        "at most 4": [ifd] * 5, "fraction": [RecipeStep(operator="ifd_filter", params={"fraction": 2.0})],
+        "no steps": [],
+        "once in a recipe": [one, two],
+        "same parameters": [ifd, ifd],
+        "no finished trial": [ifd, union],
+        "cannot be used": [RecipeStep(operator="nothing", params={})],
+        "at most 4": [ifd] * 5,
+        "fraction": [RecipeStep(operator="ifd_filter", params={"fraction": 2.0})],
     }
     for words, steps in cases.items():
         problem = structure_problem(Recipe(steps=steps), SPACE, [])
@@ -63,8 +71,13 @@ def test_rules_refuse_what_they_should() -> None:
 
 
 knobs = st.builds(
-    lambda low, width, scale, integer: Tunable(name="k", scale=scale, low=low, high=low + width, integer=integer),
-    st.floats(0.01, 10), st.floats(1.5, 1000), st.sampled_from(["linear", "log"]), st.booleans(),
+    lambda low, width, scale, integer: Tunable(
+        name="k", scale=scale, low=low, high=low + width, integer=integer
+    ),
+    st.floats(0.01, 10),
+    st.floats(1.5, 1000),
+    st.sampled_from(["linear", "log"]),
+    st.booleans(),
 )
 
 

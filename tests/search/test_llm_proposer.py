@@ -34,11 +34,18 @@ def test_valid_recipes_are_candidates_and_local_edits_fill_in() -> None:
     assert {row.note for row in rows if row.origin == "llm"} == {"because"}
 
 
-@pytest.mark.parametrize(("item", "words"), [
-    (recipe(1.7), "fraction"), (recipe(0.5, "no_such_operator"), "cannot be used"), ("text", "no object"),
-    ({"steps": None}, "steps"), ({"steps": [{"operator": "ifd_filter", "params": {"x": 1}}]}, "no such parameter"),
-    ({"steps": []}, "no steps"), ({"steps": [{"operator": "union", "params": {"trial": 77}}]}, "no finished trial"),
-])
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (recipe(1.7), "fraction"),
+        (recipe(0.5, "no_such_operator"), "cannot be used"),
+        ("text", "no object"),
+        ({"steps": None}, "steps"),
+        ({"steps": [{"operator": "ifd_filter", "params": {"x": 1}}]}, "no such parameter"),
+        ({"steps": []}, "no steps"),
+        ({"steps": [{"operator": "union", "params": {"trial": 77}}]}, "no finished trial"),
+    ],
+)
 def test_bad_recipes_are_dropped_with_a_reason(item: object, words: str) -> None:
     world = World()
     history = world.run(SearchSettings(min_samples=8), 4)

@@ -14,14 +14,28 @@ from autosel_runtime.search.phases import current_phase, operator_credit
 
 
 def trial(
-    ordinal: int, score: float | None, *, origin: Origin = "edit", phase: int = 0, parent: int | None = None,
-    state: TrialState | None = None, operators: tuple[str, ...] = ("ifd_filter",),
+    ordinal: int,
+    score: float | None,
+    *,
+    origin: Origin = "edit",
+    phase: int = 0,
+    parent: int | None = None,
+    state: TrialState | None = None,
+    operators: tuple[str, ...] = ("ifd_filter",),
 ) -> TrialRecord:
     steps = [RecipeStep(operator=name, params={"fraction": 0.5}) for name in operators]
     return TrialRecord(
-        ordinal=ordinal, recipe=Recipe(steps=steps), recipe_digest=f"r{ordinal}", subset_digest=f"s{ordinal}",
-        size=10, state_vector={}, origin=origin, phase=phase, parent=parent,
-        state=state or ("pending" if score is None else "succeeded"), score=score,
+        ordinal=ordinal,
+        recipe=Recipe(steps=steps),
+        recipe_digest=f"r{ordinal}",
+        subset_digest=f"s{ordinal}",
+        size=10,
+        state_vector={},
+        origin=origin,
+        phase=phase,
+        parent=parent,
+        state=state or ("pending" if score is None else "succeeded"),
+        score=score,
         stderr=None if score is None else 0.01,
     )
 

@@ -39,7 +39,9 @@ def test_every_proposal_is_valid_and_inside_the_bounds(finished: tuple[World, li
     world, history = finished
     for record in history:
         trials = [r.recipe_digest for r in history[: record.ordinal]]
-        assert validate_recipe(record.recipe, CATALOG, world.available, SETTINGS.max_steps, trials=trials) == []
+        assert (
+            validate_recipe(record.recipe, CATALOG, world.available, SETTINGS.max_steps, trials=trials) == []
+        )
         assert record.size >= SETTINGS.min_samples
         assert sum(step.operator == "random_subset" for step in record.recipe.steps) <= 1
 
@@ -88,12 +90,23 @@ def test_pending_trials_are_never_proposed_again(finished: tuple[World, list[Tri
 def test_failed_trials_change_nothing(state: str, finished: tuple[World, list[TrialRecord]]) -> None:
     world, history = finished
     lost = TrialRecord(
-        ordinal=500, recipe=Recipe(steps=[RecipeStep(operator="ifd_filter", params={"fraction": 0.123})]),
-        recipe_digest="sha256:lost", subset_digest="", size=0, state_vector={}, origin="edit", phase=0, parent=0,
-        state="failed" if state == "failed" else "invalid", score=None, stderr=None,
+        ordinal=500,
+        recipe=Recipe(steps=[RecipeStep(operator="ifd_filter", params={"fraction": 0.123})]),
+        recipe_digest="sha256:lost",
+        subset_digest="",
+        size=0,
+        state_vector={},
+        origin="edit",
+        phase=0,
+        parent=0,
+        state="failed" if state == "failed" else "invalid",
+        score=None,
+        stderr=None,
     )
     for cut in (2, 5, 9):
-        assert world.ask(SETTINGS, history[:cut], first=cut) == world.ask(SETTINGS, [*history[:cut], lost], first=cut)
+        assert world.ask(SETTINGS, history[:cut], first=cut) == world.ask(
+            SETTINGS, [*history[:cut], lost], first=cut
+        )
 
 
 def test_a_failed_recipe_is_not_tried_again_and_its_probe_is_replaced() -> None:
@@ -114,8 +127,11 @@ def test_the_process_and_its_hash_seed_do_not_matter() -> None:
     )
     answers = {
         subprocess.run(
-            [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
-            capture_output=True, text=True, check=True,
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("1", "2")
     }

@@ -13,7 +13,9 @@ from autosel_runtime.search.surrogate import MEAN_DEVIATION, Surrogate, fit
 def data(n: int, seed: int, noise: float = 0.1) -> tuple[list[np.ndarray], np.ndarray]:
     rng = np.random.default_rng(seed)
     state, recipe = rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
-    return [state, recipe], 0.5 + 0.05 * (np.sin(state[:, 0]) + 0.3 * recipe[:, 0] + noise * rng.normal(size=n))
+    return [state, recipe], 0.5 + 0.05 * (
+        np.sin(state[:, 0]) + 0.3 * recipe[:, 0] + noise * rng.normal(size=n)
+    )
 
 
 def matern(a: np.ndarray, b: np.ndarray, scale: np.ndarray) -> float:
@@ -40,7 +42,9 @@ def slow_kernel(model: Surrogate, left: list[np.ndarray], right: list[np.ndarray
 def slow_predict(
     model: Surrogate, groups: list[np.ndarray], y: np.ndarray, points: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    K = slow_kernel(model, groups, groups) + np.diag(np.exp(2 * model.theta[-1]) * model.relative[: len(y)] ** 2)
+    K = slow_kernel(model, groups, groups) + np.diag(
+        np.exp(2 * model.theta[-1]) * model.relative[: len(y)] ** 2
+    )
     cross = slow_kernel(model, points, groups)
     own = np.diag(slow_kernel(model, points, points))
     inverse = np.linalg.inv(K)
@@ -81,8 +85,15 @@ def test_leave_one_out_equals_refitting_without_each_trial() -> None:
     for i in range(10):
         rest = [j for j in range(10) if j != i]
         part = module._condition(
-            tuple(x[rest] for x in groups), model.theta, y[rest], model.relative[rest],
-            centre=0.0, spread=1.0, trials=9, skill=0.0, informative=False,
+            tuple(x[rest] for x in groups),
+            model.theta,
+            y[rest],
+            model.relative[rest],
+            centre=0.0,
+            spread=1.0,
+            trials=9,
+            skill=0.0,
+            informative=False,
         )
         errors.append((y[i] - part.predict([x[[i]] for x in groups])[0][0]) ** 2)
     base = [(y[i] - np.delete(y, i).mean()) ** 2 for i in range(10)]

@@ -59,7 +59,9 @@ class World:
         self.masks[recipe_digest(recipe)] = done.mask
         return Realised(
             subset_digest=f"sha256:{hashlib.sha256(done.mask.tobytes()).hexdigest()}",
-            size=done.size, retain=done.size / self.rows, state_vector=done.state,
+            size=done.size,
+            retain=done.size / self.rows,
+            state_vector=done.state,
         )
 
     def score(self, recipe: Recipe, seed: int = 42) -> float:
@@ -68,17 +70,29 @@ class World:
         return float(np.clip(0.5 + 0.1 * self.worth[kept].mean() + 0.02 * np.log(kept.mean()), 0, 1))
 
     def ask(
-        self, settings: SearchSettings, history: Sequence[TrialRecord], count: int = 1,
-        complete: Completion | None = None, first: int | None = None,
+        self,
+        settings: SearchSettings,
+        history: Sequence[TrialRecord],
+        count: int = 1,
+        complete: Completion | None = None,
+        first: int | None = None,
     ) -> tuple[list[Proposal], Diagnostics]:
         return propose(
-            settings, history, count=count, catalog=CATALOG, available=self.available, rows=self.rows,
-            materialise=self.materialise, complete=complete,
+            settings,
+            history,
+            count=count,
+            catalog=CATALOG,
+            available=self.available,
+            rows=self.rows,
+            materialise=self.materialise,
+            complete=complete,
             first_ordinal=len(history) if first is None else first,
         )
 
     def finish(self, proposal: Proposal) -> TrialRecord:
-        return replace(as_pending(proposal), state="succeeded", score=self.score(proposal.recipe), stderr=0.01)
+        return replace(
+            as_pending(proposal), state="succeeded", score=self.score(proposal.recipe), stderr=0.01
+        )
 
     def run(
         self, settings: SearchSettings, evaluations: int, complete: Completion | None = None

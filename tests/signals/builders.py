@@ -78,7 +78,9 @@ def random_pool(rows: int, seed: int = 0) -> ListPool:
     return pool_of(samples)
 
 
-def write_tiny_model(folder: Path, *, template: str | None = TEMPLATE, bos: bool = True, seed: int = 0) -> Path:
+def write_tiny_model(
+    folder: Path, *, template: str | None = TEMPLATE, bos: bool = True, seed: int = 0
+) -> Path:
     """Write a random two-layer Llama of 300 tokens and a byte-level tokenizer for it."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -98,8 +100,15 @@ def write_tiny_model(folder: Path, *, template: str | None = TEMPLATE, bos: bool
     fast.save_pretrained(folder)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, bos_token_id=0, eos_token_id=1,
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=0,
+        eos_token_id=1,
         initializer_range=0.3,
     )
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -20,8 +20,10 @@ from autosel_runtime.signals.vocabulary import Head, token_statistics  # noqa: E
 from .builders import TEMPLATE, chat, write_tiny_model  # noqa: E402
 
 SAMPLES = [
-    chat("What is 2 + 2?", "4"), chat("Hi", "Hello there, how are you?", "fine", "Good to hear."),
-    chat("q", "a longer answer " * 6, system="be brief"), chat("x" * 50, "né 中 yes"),
+    chat("What is 2 + 2?", "4"),
+    chat("Hi", "Hello there, how are you?", "fine", "Good to hear."),
+    chat("q", "a longer answer " * 6, system="be brief"),
+    chat("x" * 50, "né 中 yes"),
 ]
 
 
@@ -62,9 +64,15 @@ def test_columns_follow_their_definitions(folder, model):
         nll_cond, varentropy = slow(folder, prompt + answer, len(prompt))
         nll_answer, varentropy_answer = slow(folder, [0, *answer], 1)
         expected = {
-            "nll_full": nll_full, "nll_cond": nll_cond, "nll_answer": nll_answer, "varentropy": varentropy,
-            "varentropy_answer": varentropy_answer, "ifd": nll_cond / nll_answer, "ifd_full": nll_full / nll_answer,
-            "tokens": len(prompt) + len(answer), "answer_tokens": len(answer),
+            "nll_full": nll_full,
+            "nll_cond": nll_cond,
+            "nll_answer": nll_answer,
+            "varentropy": varentropy,
+            "varentropy_answer": varentropy_answer,
+            "ifd": nll_cond / nll_answer,
+            "ifd_full": nll_full / nll_answer,
+            "tokens": len(prompt) + len(answer),
+            "answer_tokens": len(answer),
         }
         for name, value in expected.items():
             assert arrays[name][row] == pytest.approx(value, rel=1e-4), (row, name)
@@ -95,7 +103,10 @@ def test_block_sums_equal_the_float64_definition(token_block, word_block, form):
     labels = torch.randint(0, 50, (20,), generator=generator)
     bias = torch.randn(50, generator=generator) if form == "bias" else None
     head = Head(
-        weight=weight, bias=bias, scale=0.25 if form == "scaled" else 1.0, softcap=5.0 if form == "capped" else None
+        weight=weight,
+        bias=bias,
+        scale=0.25 if form == "scaled" else 1.0,
+        softcap=5.0 if form == "capped" else None,
     )
     found = token_statistics(hidden, labels, head, token_block=token_block, word_block=word_block)
     logits = hidden.double() @ weight.double().T
@@ -105,7 +116,9 @@ def test_block_sums_equal_the_float64_definition(token_block, word_block, form):
     p = torch.softmax(logits, dim=-1)
     log_p = torch.log_softmax(logits, dim=-1)
     entropy = -(p * log_p).sum(dim=1)
-    torch.testing.assert_close(found.nll.double(), -log_p.gather(1, labels[:, None])[:, 0], rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(
+        found.nll.double(), -log_p.gather(1, labels[:, None])[:, 0], rtol=1e-5, atol=2e-5
+    )
     torch.testing.assert_close(found.entropy.double(), entropy, rtol=1e-5, atol=2e-5)
     varentropy = (p * (log_p + entropy[:, None]) ** 2).sum(dim=1)
     torch.testing.assert_close(found.varentropy.double(), varentropy, rtol=1e-4, atol=1e-4)
@@ -155,24 +168,38 @@ def test_without_a_prefix_both_segments_leave_out_the_first_answer_token(tmp_pat
 
 
 def test_without_a_template_texts_are_joined_with_newlines_behind_the_prefix(model):
-    found = tokenise([SAMPLES[2]], model.tokenizer, template=None, use_template=False, max_tokens=256).chats[0]
+    found = tokenise([SAMPLES[2]], model.tokenizer, template=None, use_template=False, max_tokens=256).chats[
+        0
+    ]
     text = "be brief\nq\n" + SAMPLES[2].answer.content.strip()
     assert found.full.ids.tolist() == [0, *model.tokenizer(text, add_special_tokens=False)["input_ids"]]
     assert found.tokens == len(found.full.ids) - 1
 
 
 def test_an_own_template_replaces_the_tokenizers(model):
-    found = tokenise([SAMPLES[0]], model.tokenizer, template="{{ messages[0].content }}=", use_template=True,
-                     max_tokens=256).chats[0]
+    found = tokenise(
+        [SAMPLES[0]],
+        model.tokenizer,
+        template="{{ messages[0].content }}=",
+        use_template=True,
+        max_tokens=256,
+    ).chats[0]
     ids = model.tokenizer("What is 2 + 2?=4", add_special_tokens=False)["input_ids"]
     assert found.full.ids.tolist() == ids
 
 
 def test_what_has_no_answer_or_no_rendering_is_missing(model):
-    call = make_sample("s", [
-        {"role": "user", "content": "q"},
-        {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
-    ])
+    call = make_sample(
+        "s",
+        [
+            {"role": "user", "content": "q"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}],
+            },
+        ],
+    )
     strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
     samples = [call, SAMPLES[2], SAMPLES[0]]
     tokenised = tokenise(samples, model.tokenizer, template=strict, use_template=True, max_tokens=256)
@@ -231,7 +258,9 @@ def test_unfit_models_are_refused_with_a_reason(tmp_path, folder):
     with pytest.raises(ConfigError, match="more than the 512 positions"):
         lm.load(folder, LanguageModelSignals(max_tokens=1024))
     bare = write_tiny_model(tmp_path / "bare", template=None)
-    with pytest.raises(ConfigError, match=r"no chat template; set model.chatTemplate, or chatTemplate: false"):
+    with pytest.raises(
+        ConfigError, match=r"no chat template; set model.chatTemplate, or chatTemplate: false"
+    ):
         lm.load(bare, LanguageModelSignals(max_tokens=256))
     lm.load(bare, LanguageModelSignals(max_tokens=256), TEMPLATE)
     lm.load(bare, LanguageModelSignals(max_tokens=256, chat_template=False))

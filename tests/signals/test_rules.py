@@ -43,10 +43,19 @@ def test_components_follow_their_formulas():
     assert garbage_score("\x07" * 5) == 0.0
 
 
-@pytest.mark.parametrize(("text", "score"), [
-    (GOOD, 1.0), (GOOD[:-1], 0.6), (GOOD + ")", 1.0), ("short", 1.0), ("```python\nx = 1", 0.6),
-    ("```python\nx = 1\n```", 1.0), (" ".join(["word"] * 30) + " 42", 1.0), ("字" * 30 + "。", 1.0),
-])
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        (GOOD, 1.0),
+        (GOOD[:-1], 0.6),
+        (GOOD + ")", 1.0),
+        ("short", 1.0),
+        ("```python\nx = 1", 0.6),
+        ("```python\nx = 1\n```", 1.0),
+        (" ".join(["word"] * 30) + " 42", 1.0),
+        ("字" * 30 + "。", 1.0),
+    ],
+)
 def test_an_answer_that_stops_in_the_middle_scores_less(text, score):
     assert ending_score(text, len(words_of(text))) == score
 
@@ -61,9 +70,13 @@ def test_faults_multiply_and_nothing_passes_between_samples():
 
 def test_a_bare_tool_call_has_no_quality():
     calls = [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]
-    sample = make_sample("s", [
-        {"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": calls},
-    ])
+    sample = make_sample(
+        "s",
+        [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": "", "tool_calls": calls},
+        ],
+    )
     assert quality(sample) is None
 
 

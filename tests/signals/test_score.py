@@ -42,8 +42,22 @@ def test_columns_have_the_documented_names_types_and_ranks(tmp_path, tiny_model)
     score(pool, tmp_path / "out", spec=spec, model_dir=tiny_model)
     columns: Columns = SignalColumns.open(tmp_path / "out", pool)
     assert columns.names == {
-        "words", "answer_words", "ngram_entropy", "quality", "relevance.sums", "nll_full", "nll_cond", "nll_answer",
-        "ifd", "ifd_full", "varentropy", "varentropy_answer", "tokens", "answer_tokens", "exact", "minhash",
+        "words",
+        "answer_words",
+        "ngram_entropy",
+        "quality",
+        "relevance.sums",
+        "nll_full",
+        "nll_cond",
+        "nll_answer",
+        "ifd",
+        "ifd_full",
+        "varentropy",
+        "varentropy_answer",
+        "tokens",
+        "answer_tokens",
+        "exact",
+        "minhash",
     }
     assert columns.rows == 130
     assert columns.source_names == ("s0", "s1", "s2")
@@ -55,7 +69,9 @@ def test_columns_have_the_documented_names_types_and_ranks(tmp_path, tiny_model)
         assert columns.scalar(name) is scalar
     np.testing.assert_array_equal(columns.scalar("words").values, pool.words())
     np.testing.assert_allclose(
-        columns.scalar("ifd").values, columns.scalar("nll_cond").values / columns.scalar("nll_answer").values, rtol=1e-5
+        columns.scalar("ifd").values,
+        columns.scalar("nll_cond").values / columns.scalar("nll_answer").values,
+        rtol=1e-5,
     )
     pairs = columns.pairs("minhash")
     assert pairs.floor == 0.5
@@ -125,7 +141,9 @@ def test_the_hash_seed_and_the_number_of_processes_change_nothing(tmp_path):
     )
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONHASHSEED": "2", "PYTHONPATH": str(root)}
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "a")], env=environment, check=True, cwd=root)
+    subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "a")], env=environment, check=True, cwd=root
+    )
     score(random_pool(300), tmp_path / "b", workers=1)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 

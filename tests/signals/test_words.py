@@ -52,7 +52,9 @@ def test_entropy_is_that_of_the_definition(texts):
     for text in texts:
         counts = Counter(words_of(text))
         total = sum(counts.values())
-        expected.append(-sum(c / total * math.log2(c / total) for c in counts.values()) if total else math.nan)
+        expected.append(
+            -sum(c / total * math.log2(c / total) for c in counts.values()) if total else math.nan
+        )
     np.testing.assert_allclose(ngram_entropy(hash_words(texts)), expected, atol=1e-6)
 
 
@@ -73,8 +75,10 @@ def test_relevance_is_the_generalised_jaccard_of_word_profiles(texts, queries):
         for key, share in profile(query).items():
             target[key] += share / len(counted)
     # A sample's question is part of its text, so a question without words leaves the answer's profile alone.
-    samples = [make_sample("t", [{"role": "user", "content": "."}, {"role": "assistant", "content": q + "."}])
-               for q in queries]
+    samples = [
+        make_sample("t", [{"role": "user", "content": "."}, {"role": "assistant", "content": q + "."}])
+        for q in queries
+    ]
     found = relevance(hash_words(texts), {"t": prototype(samples)})["t"]
     for text, score in zip(texts, found, strict=True):
         own = profile(text)
@@ -112,9 +116,13 @@ def test_exact_text_ignores_case_and_spacing_but_not_roles_calls_or_boundaries()
 
     def calling(name: str, call_id: str):
         calls = [{"id": call_id, "function": {"name": name}}]
-        return make_sample("s", [
-            {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": calls},
-        ])
+        return make_sample(
+            "s",
+            [
+                {"role": "user", "content": "a"},
+                {"role": "assistant", "content": "b", "tool_calls": calls},
+            ],
+        )
 
     assert normalised(calling("f", "1")) == normalised(calling("f", "2"))
     assert normalised(calling("f", "1")) != normalised(calling("g", "1"))

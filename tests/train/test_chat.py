@@ -13,7 +13,9 @@ END = TOKENIZER.eos_token_id
 texts = st.text(st.sampled_from("ab 12\n#é:"), min_size=1, max_size=12).filter(str.strip)
 
 
-@given(turns=st.lists(texts, min_size=2, max_size=6).filter(lambda t: len(t) % 2 == 0), system=st.none() | texts)
+@given(
+    turns=st.lists(texts, min_size=2, max_size=6).filter(lambda t: len(t) % 2 == 0), system=st.none() | texts
+)
 @settings(max_examples=60, deadline=None)
 def test_every_answer_starts_where_its_prompt_ends(turns: list[str], system: str | None) -> None:
     messages = chat(*turns, system=system)
@@ -43,8 +45,10 @@ def test_what_follows_the_last_answer_is_left_out() -> None:
 
 
 def test_a_template_without_a_turn_end_gets_the_end_of_sequence() -> None:
-    plain = build_tokenizer("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
-                            "{% if add_generation_prompt %}assistant: {% endif %}")
+    plain = build_tokenizer(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
     [encoded] = encode_chats(plain, [("x", chat("a", "b"))], loss_on="all_answers")
     assert encoded.ids[-1] == END
     assert turn_end_tokens(plain) == (END,)

@@ -20,7 +20,9 @@ def plan(n: int, **changes: object) -> BatchPlan:
 
 @given(n=st.integers(1, 60), epochs=st.floats(0.1, 5), batch=st.integers(1, 24), seed=st.integers(0, 9))
 @settings(max_examples=80, deadline=None)
-def test_every_step_is_full_and_every_sample_is_used_evenly(n: int, epochs: float, batch: int, seed: int) -> None:
+def test_every_step_is_full_and_every_sample_is_used_evenly(
+    n: int, epochs: float, batch: int, seed: int
+) -> None:
     sizes = plan(n, epochs=epochs, global_batch=batch)
     order = ordered(np.arange(n) % 7 + 1, sizes, seed=seed)
     assert len(order) == sizes.steps * batch
@@ -29,7 +31,9 @@ def test_every_step_is_full_and_every_sample_is_used_evenly(n: int, epochs: floa
     assert counts.max() - counts.min() <= 1
 
 
-@given(n=st.integers(5, 60), devices=st.sampled_from([1, 2, 4]), micro=st.integers(1, 8), seed=st.integers(0, 9))
+@given(
+    n=st.integers(5, 60), devices=st.sampled_from([1, 2, 4]), micro=st.integers(1, 8), seed=st.integers(0, 9)
+)
 @settings(max_examples=60, deadline=None)
 def test_devices_and_micro_batches_do_not_change_a_step(n: int, devices: int, micro: int, seed: int) -> None:
     lengths = np.random.default_rng(n).integers(1, 100, n)

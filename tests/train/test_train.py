@@ -33,12 +33,20 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write(path: Path, count: int) -> Path:
     chats = [chat(f"add one and {i % 5}", " ".join(["three"] * (1 + i % 4))) for i in range(count)]
-    path.write_bytes(b"".join(orjson.dumps({"id": f"s{i}", "messages": c}) + b"\n" for i, c in enumerate(chats)))
+    path.write_bytes(
+        b"".join(orjson.dumps({"id": f"s{i}", "messages": c}) + b"\n" for i, c in enumerate(chats))
+    )
     return path
 
 
 def spec(**changes: object) -> TrainingSpec:
-    settings: dict = {"method": "full", "max_steps": 3, "learning_rate": 1e-2, "global_batch": 6, "micro_batch": 3}
+    settings: dict = {
+        "method": "full",
+        "max_steps": 3,
+        "learning_rate": 1e-2,
+        "global_batch": 6,
+        "micro_batch": 3,
+    }
     return TrainingSpec(**{**settings, **changes})
 
 
@@ -55,11 +63,21 @@ def test_learns_and_leaves_a_model_folder(model: Path, samples: Path, tmp_path: 
     assert result.final_loss < 0.5 * short.final_loss
     assert (result.steps, result.samples, result.epochs) == (25, 12, 12.5)
     tokenized = tokenize_samples(
-        samples, load_tokenizer(model), rows=np.arange(count_samples(samples)), max_tokens=2048, loss_on="all_answers"
+        samples,
+        load_tokenizer(model),
+        rows=np.arange(count_samples(samples)),
+        max_tokens=2048,
+        loss_on="all_answers",
     )
     assert result.answer_tokens == pytest.approx(12.5 * tokenized.learnt.sum(), rel=0.02)
     names = {path.name for path in (tmp_path / "b").iterdir()}
-    assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "training.json"} <= names
+    assert {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "training.json",
+    } <= names
     assert not [name for name in names if name.endswith((".bin", ".pt"))]
     assert json.loads((tmp_path / "b/training.json").read_bytes())["result"]["steps"] == 25
     assert model_digest(tmp_path / "b") != model_digest(model)
@@ -70,13 +88,20 @@ def test_same_seed_same_bits_other_seed_other_bits(model: Path, samples: Path, t
     digests = []
     for name, offset in (("a", 0), ("b", 0), ("c", 1)):
         train(model=model, samples=samples, out=tmp_path / name, spec=spec(method="lora"), seed_offset=offset)
-        digests.append(hashlib.sha256((tmp_path / name / "adapter_model.safetensors").read_bytes()).hexdigest())
+        digests.append(
+            hashlib.sha256((tmp_path / name / "adapter_model.safetensors").read_bytes()).hexdigest()
+        )
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_micro_batches_do_not_change_what_is_learnt(model: Path, samples: Path, tmp_path: Path) -> None:
     for micro in (1, 6):
-        train(model=model, samples=samples, out=tmp_path / str(micro), spec=spec(micro_batch=micro, learning_rate=1e-3))
+        train(
+            model=model,
+            samples=samples,
+            out=tmp_path / str(micro),
+            spec=spec(micro_batch=micro, learning_rate=1e-3),
+        )
     one, six, start = weights(tmp_path / "1"), weights(tmp_path / "6"), weights(model)
     for name, value in one.items():
         # AdamW divides by tiny second moments, so single weights may differ by parts of a step.
@@ -87,10 +112,17 @@ def test_micro_batches_do_not_change_what_is_learnt(model: Path, samples: Path, 
 def test_the_loss_is_the_mean_over_answer_tokens(model: Path, samples: Path, tmp_path: Path) -> None:
     """Oracle: a plain forward pass, sample by sample, without padding."""
     result = train(
-        model=model, samples=samples, out=tmp_path / "a", spec=spec(max_steps=1, global_batch=12, learning_rate=1e-9)
+        model=model,
+        samples=samples,
+        out=tmp_path / "a",
+        spec=spec(max_steps=1, global_batch=12, learning_rate=1e-9),
     )
     tokenized = tokenize_samples(
-        samples, load_tokenizer(model), rows=np.arange(count_samples(samples)), max_tokens=2048, loss_on="all_answers"
+        samples,
+        load_tokenizer(model),
+        rows=np.arange(count_samples(samples)),
+        max_tokens=2048,
+        loss_on="all_answers",
     )
     plain, total = load_model(model, dtype="float32"), 0.0
     for row in range(tokenized.count):
@@ -104,7 +136,11 @@ def test_the_loss_is_the_mean_over_answer_tokens(model: Path, samples: Path, tmp
 
 def test_positions_point_before_the_labels(model: Path, samples: Path) -> None:
     tokenized = tokenize_samples(
-        samples, load_tokenizer(model), rows=np.arange(count_samples(samples)), max_tokens=2048, loss_on="all_answers"
+        samples,
+        load_tokenizer(model),
+        rows=np.arange(count_samples(samples)),
+        max_tokens=2048,
+        loss_on="all_answers",
     )
     batch = collate(tokenized, [0, 3, 1], multiple=8)
     assert batch["input_ids"].shape[1] % 8 == 0
@@ -114,7 +150,9 @@ def test_positions_point_before_the_labels(model: Path, samples: Path) -> None:
 
 
 def test_the_adapter_changes_the_model(model: Path, samples: Path, tmp_path: Path) -> None:
-    train(model=model, samples=samples, out=tmp_path / "a", spec=spec(method="lora", lora=LoraSettings(rank=2)))
+    train(
+        model=model, samples=samples, out=tmp_path / "a", spec=spec(method="lora", lora=LoraSettings(rank=2))
+    )
     ids = torch.tensor([[5, 6, 7]])
     base = load_model(model, dtype="float32")(input_ids=ids).logits
     tuned = with_adapter(load_model(model, dtype="float32"), tmp_path / "a")(input_ids=ids).logits
@@ -154,10 +192,14 @@ def test_out_of_memory_halves_the_micro_batch(
         return real(*args, **settings)
 
     monkeypatch.setattr(module, "fit", small_memory)
-    monkeypatch.setattr(module, "pick_device", lambda: Device(name="cpu", accelerator=False, description="cpu"))
+    monkeypatch.setattr(
+        module, "pick_device", lambda: Device(name="cpu", accelerator=False, description="cpu")
+    )
     monkeypatch.setattr(torch, "get_device_module", lambda _: torch.cpu)
     monkeypatch.setattr(torch.cpu, "empty_cache", lambda: None, raising=False)
-    result = train(model=model, samples=samples, out=tmp_path / "a", spec=spec(global_batch=12, micro_batch=12))
+    result = train(
+        model=model, samples=samples, out=tmp_path / "a", spec=spec(global_batch=12, micro_batch=12)
+    )
     assert tried == [12, 6, 3, 1]
     assert result.micro_batch == 1
     monkeypatch.setattr(module, "fit", lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
