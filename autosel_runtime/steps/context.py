@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
-from autosel_runtime.errors import DataError, NoInputError
+from autosel_runtime.errors import AutoselError, DataError, NoInputError
 from autosel_runtime.steps.document import StepDocument
 from autosel_runtime.store.open import open_store
 from autosel_runtime.store.port import Store
 from autosel_runtime.store.publish import Marker, fetch, find
+
+
+class DamagedError(AutoselError):
+    """An artifact in the store is not what was published. That is no fault of the recipe that needs it."""
+
+    exit_code = 74
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,10 @@ class StepContext:
 
     def marker(self, prefix: str) -> Marker:
         """Return the marker of a finished artifact."""
-        marker = find(self.store, prefix)
+        try:
+            marker = find(self.store, prefix)
+        except DataError as error:
+            raise DamagedError(str(error)) from error
         if marker is None:
             raise NoInputError(f"{self.store.uri}/{prefix} is not finished: it has no marker")
         return marker
@@ -50,7 +59,10 @@ class StepContext:
         """Return a local folder with the files of a finished artifact, verified."""
         folder = Path(self.document.work) / "inputs" / prefix
         cache = Path(self.document.work) / "cache"
-        return fetch(self.store, self.marker(prefix), folder, names, cache=cache)
+        try:
+            return fetch(self.store, self.marker(prefix), folder, names, cache=cache)
+        except DataError as error:
+            raise DamagedError(str(error)) from error
 
     def model(self, uri: str) -> Path | str:
         """Return the folder of a model (relative ones start at the base), or ``uri`` itself when it is a hub id.

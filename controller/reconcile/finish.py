@@ -224,6 +224,8 @@ def trial_row(view: TrialView, steps: Any) -> dict[str, Any]:
         "score": view.score,
         "stderr": view.stderr,
         "tasks": dict(view.tasks),
+        "tasks_left_out": view.tasks_left_out,
+        "evaluation": view.evaluation,
         "mean": trial.mean,
         "deviation": trial.deviation,
         "message": view.message or trial.rationale,

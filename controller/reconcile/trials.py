@@ -27,6 +27,7 @@ class Prepared:
 @dataclass(frozen=True, kw_only=True)
 class TrialView:
     """A trial and how far it is. ``next`` is the step to start now; ``wait`` the seconds until a retry is due.
+    ``tasks`` has the scores that fitted into the step's summary; those left out lie at prefix ``evaluation``.
     ``blocked``: a step failed for a reason that is not the recipe's."""
 
     trial: Trial
@@ -35,6 +36,8 @@ class TrialView:
     score: float | None = None
     stderr: float | None = None
     tasks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tasks_left_out: int = 0
+    evaluation: str | None = None
     subset: str | None = None
     subset_digest: str | None = None
     size: int | None = None
@@ -149,11 +152,8 @@ def _view_evaluation(
     size: int | None,
     digest: str | None,
 ) -> TrialView:
-    evaluate = view_step(
-        evaluation_link(prepared, model=model, group="objective", half="search", suffix="evaluate"),
-        trial.name,
-        prepared,
-    )
+    link = evaluation_link(prepared, model=model, group="objective", half="search", suffix="evaluate")
+    evaluate = view_step(link, trial.name, prepared)
     if not evaluate.summaries:
         return _unfinished(trial, evaluate, subset=subset, subset_digest=digest, size=size, model=model)
     summary = evaluate.summaries[0]
@@ -164,6 +164,8 @@ def _view_evaluation(
         score=float(summary["objective"]["mean"]),
         stderr=float(summary["objective"]["stderr"]),
         tasks=summary["tasks"],
+        tasks_left_out=int(summary.get("tasks_left_out", 0)),
+        evaluation=link.output,
         subset=subset,
         subset_digest=digest,
         size=size,

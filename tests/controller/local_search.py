@@ -19,7 +19,21 @@ from tests.tiny_model import build_model
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240.0
-NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 
 def write_inputs(folder: Path) -> Path:
@@ -39,8 +53,12 @@ def write_inputs(folder: Path) -> Path:
     lines("bad.jsonl", 120, right=False)
     lines("target.jsonl", 12)
     items = [
-        {"question": f"add {NUMBERS[i % 6]} and {NUMBERS[i % 7]} :", "answer": i % 4,
-         "choices": [NUMBERS[(i % 6 + i % 7 + k - i % 4) % 13] for k in range(4)], "id": i}
+        {
+            "question": f"add {NUMBERS[i % 6]} and {NUMBERS[i % 7]} :",
+            "answer": i % 4,
+            "choices": [NUMBERS[(i % 6 + i % 7 + k - i % 4) % 13] for k in range(4)],
+            "id": i,
+        }
         for i in range(40)
     ]
     (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
@@ -56,7 +74,13 @@ def specification(inputs: Path, **changes: Any) -> dict[str, Any]:
         "targets": [{"name": "add", "uri": str(inputs / "target.jsonl")}],
         "signals": {"minhash": {"ngram": 3}, "languageModel": {"maxTokens": 64}},
         "search": {"minSamples": 20},
-        "training": {"method": "full", "maxSteps": 4, "globalBatch": 8, "learningRate": 1e-2, "maxTokens": 64},
+        "training": {
+            "method": "full",
+            "maxSteps": 4,
+            "globalBatch": 8,
+            "learningRate": 1e-2,
+            "maxTokens": 64,
+        },
         "evaluation": {
             "tasks": [{"name": "sums", "definition": "mmlu_choice", "uri": str(inputs / "items.jsonl")}],
             "batchSize": 16,
@@ -91,8 +115,12 @@ class LocalSearch:
     def write(self, **changes: Any) -> None:
         """Write the document whole, as editors do, with changed fields of the specification."""
         self.spec = {**self.spec, **changes}
-        content = {"apiVersion": "autosel.dev/v1alpha1", "kind": "RecipeSearch",
-                   "metadata": {"name": "tiny"}, "spec": self.spec}
+        content = {
+            "apiVersion": "autosel.dev/v1alpha1",
+            "kind": "RecipeSearch",
+            "metadata": {"name": "tiny"},
+            "spec": self.spec,
+        }
         self.write_text(yaml.safe_dump(content))
 
     def write_text(self, text: str) -> None:
@@ -103,10 +131,28 @@ class LocalSearch:
 
     def start(self) -> "subprocess.Popen[str]":
         """Start ``autosel run`` as the leader of a process group of its own."""
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **self.environment}
-        command = [sys.executable, "-m", "autosel_runtime.cli", "run", str(self.document), "--out", str(self.out)]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "OMP_NUM_THREADS": "1",
+            **self.environment,
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "autosel_runtime.cli",
+            "run",
+            str(self.document),
+            "--out",
+            str(self.out),
+        ]
         return subprocess.Popen(
-            command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command,
+            env=environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
         )
 
@@ -171,7 +217,9 @@ def finish(process: "subprocess.Popen[str]") -> Ended:
     return Ended(code=process.returncode, out=out, err=err)
 
 
-def wait_until(condition: Callable[[], Any], what: str, process: "subprocess.Popen[str] | None" = None) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str, process: "subprocess.Popen[str] | None" = None
+) -> Any:
     """Wait until ``condition`` gives something true and return it; the process must live as long."""
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
@@ -187,7 +235,10 @@ def wait_until(condition: Callable[[], Any], what: str, process: "subprocess.Pop
 
 def same_steps(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
     """Say whether two runs finished the same steps equally often; report names carry a digest of costs."""
+
     def plain(times: Mapping[str, int]) -> dict[str, int]:
-        return {name.split("-")[0] if name.startswith("report-") else name: n for name, n in times.items() if n}
+        return {
+            name.split("-")[0] if name.startswith("report-") else name: n for name, n in times.items() if n
+        }
 
     return plain(one) == plain(other)

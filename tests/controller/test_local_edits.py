@@ -77,9 +77,10 @@ def test_parallelism_and_budget_of_a_running_search(
     assert search.json("search.json")["spec"]["parallelism"] == 3
     cached = [o for o in search.attempts().values() if o["summary"]["cached"]]
     assert len(cached) >= 4
-    assert json.loads((search.out / "trials" / "t00001.json").read_text())["subset_digest"] == json.loads(
-        (undisturbed[0].out / "trials" / "t00001.json").read_text()
-    )["subset_digest"]
+    assert (
+        json.loads((search.out / "trials" / "t00001.json").read_text())["subset_digest"]
+        == json.loads((undisturbed[0].out / "trials" / "t00001.json").read_text())["subset_digest"]
+    )
 
 
 def test_a_search_that_starts_suspended_waits(inputs: Path, tmp_path: Path) -> None:

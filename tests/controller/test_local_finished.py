@@ -19,7 +19,9 @@ def copy_of(undisturbed: Undisturbed, folder: Path) -> LocalSearch:
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     """Return inode and modification time of every file of the steps and the store."""
-    files = [path for top in ("steps", "store", "trials") for path in (folder / top).rglob("*") if path.is_file()]
+    files = [
+        path for top in ("steps", "store", "trials") for path in (folder / top).rglob("*") if path.is_file()
+    ]
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
@@ -47,7 +49,9 @@ def test_every_step_ran_once_and_nothing_is_left_over(undisturbed: Undisturbed) 
 
 def test_scores_differ_between_trials_so_that_equal_results_mean_something(undisturbed: Undisturbed) -> None:
     search, _ = undisturbed
-    digests = {trial["subset_digest"] for name, trial in search.result()["trials"].items() if name != "full-pool"}
+    digests = {
+        trial["subset_digest"] for name, trial in search.result()["trials"].items() if name != "full-pool"
+    }
     assert len(digests) == 3
     losses = {o["summary"]["final_loss"] for n, o in search.attempts().items() if ".train/" in n}
     assert len(losses) == 4
@@ -75,10 +79,14 @@ def test_a_raised_budget_goes_on_where_the_search_ended(undisturbed: Undisturbed
     assert {name: new[name] for name in old} == old
     done = {name.split("/")[0] for name in set(new) - set(old)}
     assert {"t00004.materialize", "t00004.train", "t00004.evaluate"} <= done
-    assert not any(name.startswith(("t00001.train", "t00002.train", "t00003.train", "setup")) for name in done)
+    assert not any(
+        name.startswith(("t00001.train", "t00002.train", "t00003.train", "setup")) for name in done
+    )
 
 
-def test_an_immutable_field_is_refused_by_name(undisturbed: Undisturbed, tmp_path: Path, inputs: Path) -> None:
+def test_an_immutable_field_is_refused_by_name(
+    undisturbed: Undisturbed, tmp_path: Path, inputs: Path
+) -> None:
     search = copy_of(undisturbed, tmp_path)
     before = snapshot(search.out)
     search.write(search={"minSamples": 20, "seed": 43})

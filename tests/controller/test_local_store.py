@@ -21,7 +21,9 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     tried = subprocess.run(mount, capture_output=True, text=True, check=False)
     if tried.returncode != 0:
-        pytest.skip(f"THE DISK-FULL TEST DID NOT RUN: no file system can be mounted here: {tried.stderr.strip()}")
+        pytest.skip(
+            f"THE DISK-FULL TEST DID NOT RUN: no file system can be mounted here: {tried.stderr.strip()}"
+        )
     try:
         yield folder
     finally:
@@ -68,11 +70,15 @@ def test_a_bucket_gives_the_same_result_even_when_its_server_dies_for_a_while(
 ) -> None:
     with seaweed(tmp_path / "server") as server:
         storage = {
-            "uri": f"s3://{server.bucket('searches')}/tests", "endpoint": server.endpoint, "pathStyle": True,
-            "accessKey": {"name": "s3", "key": "TEST_S3_ID"}, "secretKey": {"name": "s3", "key": "TEST_S3_SECRET"},
+            "uri": f"s3://{server.bucket('searches')}/tests",
+            "endpoint": server.endpoint,
+            "pathStyle": True,
+            "accessKey": {"name": "s3", "key": "TEST_S3_ID"},
+            "secretKey": {"name": "s3", "key": "TEST_S3_SECRET"},
         }
         search = LocalSearch(
-            folder=tmp_path / "search", spec=specification(inputs, storage=storage),
+            folder=tmp_path / "search",
+            spec=specification(inputs, storage=storage),
             environment={"TEST_S3_ID": ACCESS_KEY, "TEST_S3_SECRET": SECRET_KEY},
         )
         process = search.start()
