@@ -40,7 +40,7 @@ class StepDocument(Model):
     work: Annotated[str, Field(max_length=4096)] = Field(
         default="work",
         description="Scratch folder; what lies there speeds up a new attempt.",
-        examples=["/work"],
+        examples=["/scratch"],
     )
     inputs: dict[str, Any] = Field(default_factory=dict, description="Inputs of the step.", examples=[{}])
     output: Annotated[str, Field(max_length=512)] = Field(

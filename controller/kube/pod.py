@@ -21,7 +21,7 @@ from controller.reconcile.model import StepRequest
 DOCUMENT_FOLDER = "/etc/autosel"
 DOCUMENT_FILE = "step.json"
 RESULT_FILE = "/dev/termination-log"
-WORK = "/work"
+WORK = "/scratch"
 RENDEZVOUS_PORT = 29500
 
 
