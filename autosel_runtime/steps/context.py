@@ -55,10 +55,13 @@ class StepContext:
             raise NoInputError(f"{self.store.uri}/{prefix} is not finished: it has no marker")
         return marker
 
-    def fetch(self, prefix: str, names: list[str] | None = None) -> Path:
-        """Return a local folder with the files of a finished artifact, verified."""
-        folder = Path(self.document.work) / "inputs" / prefix
-        cache = Path(self.document.work) / "cache"
+    def fetch(self, prefix: str, names: list[str] | None = None, *, keep: bool = True) -> Path:
+        """Return a local folder with the files of a finished artifact, verified.
+
+        Unless ``keep``, they go with the step: tuned models of a bucket would fill a disk, one by one.
+        """
+        folder = Path(self.document.work) / "inputs" / prefix if keep else self.work / "inputs"
+        cache = Path(self.document.work) / "cache" if keep else None
         try:
             return fetch(self.store, self.marker(prefix), folder, names, cache=cache)
         except DataError as error:

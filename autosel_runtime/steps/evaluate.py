@@ -54,5 +54,5 @@ def _model(context: StepContext) -> tuple[Path | str, Path | None]:
     prefix = context.input("model")
     if prefix is None:
         return start, None
-    tuned = context.fetch(prefix)
+    tuned = context.fetch(prefix, keep=False)
     return (start, tuned) if (tuned / ADAPTER_FILE).exists() else (tuned, None)

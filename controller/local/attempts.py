@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
-from autosel_runtime.errors import OutputError
+from autosel_runtime.errors import OutputError, TransientError
 from autosel_runtime.progress import PROGRESS_FILE_VARIABLE
 from autosel_runtime.steps.run import RESULT_FILE_VARIABLE, run_document
 from controller.local.folder import read_json, write_json
@@ -87,7 +87,7 @@ def start_server(spec: RecipeSearchSpec) -> threading.Event:
             process.join()
         ready.set()
 
-    with ignored(signal.SIGINT):  # inherited: ctrl-c is the run's business, not its server's
+    with ignored():  # inherited: signals to the whole group are the run's business, not its server's
         forkserver.ensure_running()
     threading.Thread(target=warm_up, daemon=True).start()
     return ready
@@ -107,13 +107,21 @@ def _nothing() -> None:
 
 
 def start(folder: Path, environment: Environment) -> Process:
-    """Start the attempt whose document lies in ``folder``. OutputError when the folder cannot be written."""
+    """Start the attempt whose document lies in ``folder``.
+
+    OutputError when the folder cannot be written, TransientError when the server process has been killed.
+    """
     with _locked(folder) as lock:
         process = multiprocessing.get_context("forkserver").Process(
             target=run_attempt,
             args=(str(folder), _Lock(lock), dict(environment.variables), environment.threads),
         )
-        process.start()
+        try:
+            process.start()
+        except (EOFError, ConnectionError) as error:
+            raise TransientError(
+                "the process that starts the steps was killed; run the same command again to go on"
+            ) from error
     return process
 
 
@@ -144,9 +152,9 @@ def run_attempt(folder_name: str, lock: int, variables: dict[str, str], threads:
     folder = Path(folder_name)
     if os.getsid(0) != os.getpid():
         os.setsid()  # ctrl-c in the terminal reaches the run alone; it decides what happens to its steps
-    os.set_inheritable(
-        lock, False
-    )  # a program that the step starts must not keep the lock when the step is gone
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.set_inheritable(lock, False)  # a program that the step starts must not hold the lock after its end
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -48,13 +48,14 @@ def stop_request() -> Generator[StopRequest]:
 
 
 @contextmanager
-def ignored(number: signal.Signals) -> Generator[None]:
-    """Ignore a signal while the block runs; programs that are started in it ignore it for good."""
+def ignored() -> Generator[None]:
+    """Ignore both signals while the block runs; programs that are started in it ignore them for good."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(number, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -134,3 +134,22 @@ def test_two_runs_into_one_folder(inputs: Path, tmp_path: Path) -> None:
     assert len(second.err.strip().splitlines()) == 1
     assert process.poll() is None
     kill_group(process, signal.SIGTERM)
+
+
+def test_the_process_that_starts_steps_may_die_too(undisturbed: Undisturbed, inputs: Path, tmp_path: Path) -> None:
+    search = LocalSearch(folder=tmp_path, spec=specification(inputs))
+    process = search.start()
+    attempt = wait_until(lambda: attempt_of(search, ".train"), "a train step", process)
+    server = parent(search.running()[attempt])
+    assert server != process.pid
+    os.kill(server, signal.SIGKILL)
+    ended = finish(process)
+    # It starts another one unless it was just talking to the old one; then it asks to be run again.
+    assert ended.code in (0, 75), ended.err
+    assert "Traceback" not in ended.err
+    assert search.run().code == 0
+    ended_like(search, undisturbed)
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
