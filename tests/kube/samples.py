@@ -88,7 +88,9 @@ def pod(
     phase = "Running"
     if code is not None:
         phase = "Succeeded" if code == 0 else "Failed"
-        state = {"terminated": {"exitCode": code, "message": message, "reason": reason, "finishedAt": finished}}
+        state = {
+            "terminated": {"exitCode": code, "message": message, "reason": reason, "finishedAt": finished}
+        }
     return {
         "metadata": {
             "name": f"p{index}",

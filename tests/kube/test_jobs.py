@@ -35,7 +35,11 @@ S3 = {
 }
 LLM = {
     "proposer": "llm",
-    "llm": {"baseUrl": "http://vllm:8000/v1", "model": "m", "apiKey": {"name": "llm", "key": "OPENAI_API_KEY"}},
+    "llm": {
+        "baseUrl": "http://vllm:8000/v1",
+        "model": "m",
+        "apiKey": {"name": "llm", "key": "OPENAI_API_KEY"},
+    },
 }
 OVERLAY = {
     "metadata": {"labels": {"team": "nlp"}, "annotations": {"sidecar.istio.io/inject": "false"}},
@@ -77,7 +81,11 @@ MATRIX: dict[str, tuple[str, dict[str, Any], StepRequest]] = {
     "amd": ("quick", train(accelerator={"kind": "amd", "count": 2}), request()),
     "ascend": ("quick", train(accelerator={"kind": "ascend", "count": 4}), request()),
     "multi-node": ("quick", train(accelerator={"kind": "nvidia", "count": 8}, nodes=2), request()),
-    "multi-node-ascend": ("quick", train(accelerator={"kind": "ascend", "count": 8}, nodes=4), request(attempt=3)),
+    "multi-node-ascend": (
+        "quick",
+        train(accelerator={"kind": "ascend", "count": 8}, nodes=4),
+        request(attempt=3),
+    ),
     "kueue": (
         "quick",
         {
@@ -98,7 +106,11 @@ MATRIX: dict[str, tuple[str, dict[str, Any], StepRequest]] = {
     "workload-identity": ("quick", {"scheduling": {"serviceAccountName": "autosel-steps"}}, request()),
     "secrets": ("quick", {"storage": S3, "search": LLM}, request("suggest-00004.suggest", "suggest")),
     "secrets-train": ("quick", {"storage": S3, "search": LLM}, request()),
-    "overlay": ("quick", train(podTemplate=OVERLAY, tolerations=[{"key": "gpu", "operator": "Exists"}]), request()),
+    "overlay": (
+        "quick",
+        train(podTemplate=OVERLAY, tolerations=[{"key": "gpu", "operator": "Exists"}]),
+        request(),
+    ),
     "long-names": (
         "7b-" + "instruction-tuning-of-the-large-" + "model",
         {},
@@ -195,7 +207,9 @@ def test_the_step_reads_its_document(case: str, tmp_path: Path) -> None:
 
 
 def test_a_long_document_is_compressed_and_still_read(tmp_path: Path) -> None:
-    history = [{"ordinal": number, "state_vector": {f"q{k}": k / 7 for k in range(60)}} for number in range(1000)]
+    history = [
+        {"ordinal": number, "state_vector": {f"q{k}": k / 7 for k in range(60)}} for number in range(1000)
+    ]
     step = request("suggest-01001.suggest", "suggest", history=history)
     config_map = render_step(step, search(), owner=OWNER, settings=SETTINGS).config_map
     packed = base64.b64decode(config_map["binaryData"]["step.json"])
@@ -237,10 +251,19 @@ def test_secrets_are_references_and_only_where_needed() -> None:
     ("spec", "message"),
     [
         ({"storage": {}}, "spec.storage.uri: a search in a cluster needs a store"),
-        ({"storage": {**S3, "caBundle": "vault://x"}}, "spec.storage.caBundle: 'vault://x' is not understood"),
+        (
+            {"storage": {**S3, "caBundle": "vault://x"}},
+            "spec.storage.caBundle: 'vault://x' is not understood",
+        ),
         ({"storage": {**S3, "caBundle": "configmap://x"}}, "is not understood"),
         (
-            {"storage": {**S3, "accessKey": {"name": "a", "key": "K"}, "secretKey": {"name": "b", "key": "K"}}},
+            {
+                "storage": {
+                    **S3,
+                    "accessKey": {"name": "a", "key": "K"},
+                    "secretKey": {"name": "b", "key": "K"},
+                }
+            },
             "the Secrets a and b both give K",
         ),
         (train(cpu="4Gi"), "cpu: '4Gi' is no number of processors"),
@@ -254,7 +277,9 @@ def test_settings_that_cannot_work_are_refused(spec: dict[str, Any], message: st
 def test_the_operator_s_store_serves_searches_without_one() -> None:
     settings = JobSettings(image="i", storage=StorageSpec(uri="s3://shared/autosel"))
     found = render_step(request(), search(storage={}), owner=OWNER, settings=settings)
-    assert json.loads(found.config_map["data"]["step.json"])["search"]["storage"]["uri"] == "s3://shared/autosel"
+    assert (
+        json.loads(found.config_map["data"]["step.json"])["search"]["storage"]["uri"] == "s3://shared/autosel"
+    )
 
 
 def test_only_the_time_to_live_is_ever_patched() -> None:

@@ -32,7 +32,9 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 @given(SEARCH_NAMES, st.uuids(), STEPS, st.integers(1, 9999))
-def test_job_names_are_dns_labels_with_room_for_an_index(search: str, uid: object, step: str, number: int) -> None:
+def test_job_names_are_dns_labels_with_room_for_an_index(
+    search: str, uid: object, step: str, number: int
+) -> None:
     name = names.job_name(search, str(uid), step, number)
     assert LABEL.fullmatch(name)
     assert len(f"{name}-1023") <= 63

@@ -48,7 +48,11 @@ def test_a_lost_account_asks_for_another_run_that_costs_no_attempt(message: str)
 def test_the_step_says_why_it_failed() -> None:
     failed = pod(code=65, message=json.dumps({"error": "the subset is empty", "exit_code": 65}))
     found = outcome_of(job(status=POLICY), [failed])
-    assert (found.result.exit_code, found.result.reason, found.result.attempt) == (65, "the subset is empty", 1)
+    assert (found.result.exit_code, found.result.reason, found.result.attempt) == (
+        65,
+        "the subset is empty",
+        1,
+    )
 
 
 def test_torchrun_hides_the_exit_code_and_the_message_has_it() -> None:
@@ -57,7 +61,9 @@ def test_torchrun_hides_the_exit_code_and_the_message_has_it() -> None:
 
 
 def test_without_a_message_the_log_tells() -> None:
-    found = outcome_of(job(status=FAILED), [pod(code=1, message="x\nerror: cannot load model\n", reason="Error")])
+    found = outcome_of(
+        job(status=FAILED), [pod(code=1, message="x\nerror: cannot load model\n", reason="Error")]
+    )
     assert found.result.reason == "the step ended with exit code 1: cannot load model"
 
 
@@ -124,7 +130,12 @@ def test_ends_by_the_node(reason: str, counts: bool) -> None:
 
 def test_a_refused_job_failed_for_good() -> None:
     found = refused(request(attempt=2), ConfigError("spec.storage.uri: missing"), restarts=1, now=5.0)
-    assert (found.result.state, found.result.exit_code, found.number, found.result.attempt) == ("failed", 78, 3, 2)
+    assert (found.result.state, found.result.exit_code, found.number, found.result.attempt) == (
+        "failed",
+        78,
+        3,
+        2,
+    )
 
 
 def waiting_pod(reason: str, message: str = "") -> dict[str, Any]:
@@ -147,10 +158,17 @@ def test_why_a_job_does_nothing() -> None:
     assert why(queued) == ("Queued", "waits for quota in queue team")
     assert why(job())[0] == "NoPod"
     unschedulable = {
-        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/4 nodes: no gpu"}
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/4 nodes: no gpu",
+    }
     pending = pod(conditions=[unschedulable], phase="Pending", containerStatuses=[])
     assert why(job(), pending) == ("Unschedulable", "0/4 nodes: no gpu")
-    assert why(job(), waiting_pod("ImagePullBackOff", "no such image")) == ("ImagePullBackOff", "no such image")
+    assert why(job(), waiting_pod("ImagePullBackOff", "no such image")) == (
+        "ImagePullBackOff",
+        "no such image",
+    )
     missing = ("CreateContainerConfigError", 'secret "s3" not found')
     assert why(job(), waiting_pod(*missing)) == missing
     ending = pod(conditions=DISRUPTED)
@@ -174,28 +192,48 @@ TEXT = st.text(max_size=30)
 CONDITIONS = st.lists(
     st.fixed_dictionaries(
         {"type": st.sampled_from(["Complete", "Failed", "DisruptionTarget", "PodScheduled", "Suspended"])},
-        optional={"status": st.sampled_from(["True", "False", "Unknown"]), "reason": TEXT, "message": TEXT,
-                  "lastTransitionTime": TEXT},
+        optional={
+            "status": st.sampled_from(["True", "False", "Unknown"]),
+            "reason": TEXT,
+            "message": TEXT,
+            "lastTransitionTime": TEXT,
+        },
     ),
     max_size=4,
 )
 STATE = st.one_of(
     st.fixed_dictionaries({"waiting": st.fixed_dictionaries({}, optional={"reason": TEXT, "message": TEXT})}),
     st.just({"running": {}}),
-    st.fixed_dictionaries({"terminated": st.fixed_dictionaries(
-        {"exitCode": st.integers(0, 255)},
-        optional={"message": st.one_of(TEXT, st.recursive(
-            st.none() | st.booleans() | st.integers() | TEXT,
-            lambda inner: st.dictionaries(st.sampled_from(["summary", "error", "exit_code"]), inner)
-            | st.lists(inner, max_size=2)).map(json.dumps)),
-            "reason": TEXT, "finishedAt": TEXT})}),
+    st.fixed_dictionaries(
+        {
+            "terminated": st.fixed_dictionaries(
+                {"exitCode": st.integers(0, 255)},
+                optional={
+                    "message": st.one_of(
+                        TEXT,
+                        st.recursive(
+                            st.none() | st.booleans() | st.integers() | TEXT,
+                            lambda inner: (
+                                st.dictionaries(st.sampled_from(["summary", "error", "exit_code"]), inner)
+                                | st.lists(inner, max_size=2)
+                            ),
+                        ).map(json.dumps),
+                    ),
+                    "reason": TEXT,
+                    "finishedAt": TEXT,
+                },
+            )
+        }
+    ),
     st.just({}),
 )
 PODS = st.lists(
     st.fixed_dictionaries(
         {},
         optional={
-            "metadata": st.fixed_dictionaries({}, optional={"deletionTimestamp": TEXT, "annotations": st.none()}),
+            "metadata": st.fixed_dictionaries(
+                {}, optional={"deletionTimestamp": TEXT, "annotations": st.none()}
+            ),
             "status": st.fixed_dictionaries(
                 {},
                 optional={

@@ -58,7 +58,10 @@ def test_lists_are_matched_appended_or_replaced() -> None:
     )["spec"]
     assert merged["tolerations"] == [{"key": "gpu"}, {"key": "spot"}]
     assert merged["containers"][0]["env"] == [
-        {"name": "A", "value": "1"}, {"name": "B", "valueFrom": secret}, {"name": "C", "value": "3"}]
+        {"name": "A", "value": "1"},
+        {"name": "B", "valueFrom": secret},
+        {"name": "C", "value": "3"},
+    ]
     assert merged["containers"][0]["command"] == ["python"]
     assert merged["volumes"] == [{"name": "work", "ephemeral": {}}]
     assert merged["dnsConfig"] == {"nameservers": ["10.0.0.1"]}
@@ -99,13 +102,22 @@ def container(name: str = "step", **fields: Any) -> dict[str, Any]:
         ({"spec": {"volumes": [{"name": "document", "emptyDir": {}}]}}, r"spec.volumes\[0\].name"),
         (container(command=["sh"]), r"spec.containers\[0\].command"),
         (container(terminationMessagePath="/x"), r"spec.containers\[0\].terminationMessagePath"),
-        (container(env=[{"name": "AUTOSEL_RESULT_FILE", "value": "/x"}]), r"spec.containers\[0\].env\[0\].name"),
+        (
+            container(env=[{"name": "AUTOSEL_RESULT_FILE", "value": "/x"}]),
+            r"spec.containers\[0\].env\[0\].name",
+        ),
         (container(volumeMounts=[{"name": "x", "mountPath": "/etc/autosel"}]), "spec.containers.*mountPath"),
         (container(securityContext={"privileged": True}), "spec.containers.*privileged"),
         (container("other", securityContext={"capabilities": {"add": ["KILL"]}}), "spec.containers.*.add"),
-        (container("other", securityContext={"capabilities": {"drop": []}}), "spec.containers.*capabilities.drop"),
+        (
+            container("other", securityContext={"capabilities": {"drop": []}}),
+            "spec.containers.*capabilities.drop",
+        ),
         (container(securityContext={"readOnlyRootFilesystem": False}), "spec.containers.*readOnly"),
-        ({"spec": {"initContainers": [{"name": "i", "securityContext": {"runAsUser": 0}}]}}, "spec.initC.*runAsUser"),
+        (
+            {"spec": {"initContainers": [{"name": "i", "securityContext": {"runAsUser": 0}}]}},
+            "spec.initC.*runAsUser",
+        ),
         ({"spec": {"containers": {"name": "step"}}}, "spec.containers: .* is not a list"),
         ({"spec": {"containers": [{"image": "x"}]}}, r"spec.containers\[0\]: name is missing"),
         ({"spec": "x"}, "spec: 'x' is not an object"),
@@ -118,14 +130,31 @@ def test_what_is_refused_and_where(overlay: dict[str, Any], path: str) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(
-        st.sampled_from(
-            ["name", "securityContext", "containers", "restartPolicy", "runAsUser", "capabilities", "drop", "add",
-             "privileged", "env", "volumes", "hostPath", "labels", "runAsNonRoot", "seccompProfile"]
-        ),
-        inner,
-        max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "name",
+                    "securityContext",
+                    "containers",
+                    "restartPolicy",
+                    "runAsUser",
+                    "capabilities",
+                    "drop",
+                    "add",
+                    "privileged",
+                    "env",
+                    "volumes",
+                    "hostPath",
+                    "labels",
+                    "runAsNonRoot",
+                    "seccompProfile",
+                ]
+            ),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=12,
 )

@@ -30,7 +30,9 @@ POLICY = FailurePolicy()
 
 def outcome(state: Any = "running", *, number: int = 1, restarts: int = 0, **fields: Any) -> Outcome:
     result = StepResult(attempt=number - restarts, state=state, started_at=10.0 * number, **fields)
-    return Outcome(result=result, word="Error" if state == "failed" else "Running", number=number, restarts=restarts)
+    return Outcome(
+        result=result, word="Error" if state == "failed" else "Running", number=number, restarts=restarts
+    )
 
 
 def done(**summary: Any) -> Outcome:
@@ -43,7 +45,9 @@ def failed(code: int = 75, **fields: Any) -> Outcome:
 
 OUTCOMES = st.one_of(
     st.integers(1, 5).map(lambda number: outcome(number=number)),
-    st.builds(lambda number, code: failed(code, number=number), st.integers(1, 5), st.sampled_from([1, 65, 75])),
+    st.builds(
+        lambda number, code: failed(code, number=number), st.integers(1, 5), st.sampled_from([1, 65, 75])
+    ),
     st.just(done(steps=3, loss=1.0, tiny=1e-7, nested={"x": [1.0, None]})),
 )
 
@@ -90,13 +94,20 @@ def test_a_newer_job_replaces_an_ended_one_and_an_older_one_does_not() -> None:
     records = merge_records(records, {"train": outcome(number=2)})
     assert records[0]["attempt"] == 2
     assert merge_records(records, {"train": outcome(number=2)}) == records
-    assert merge_records(merge_records(records, {"train": failed(number=2)}), {"train": failed()})[0]["attempt"] == 2
+    assert (
+        merge_records(merge_records(records, {"train": failed(number=2)}), {"train": failed()})[0]["attempt"]
+        == 2
+    )
 
 
 def test_a_job_that_vanished_is_started_again_and_costs_no_attempt() -> None:
     records = merge_records([], {"train": outcome()})
     records = merge_records(records, {})
-    assert (records[0]["state"], records[0]["reason"], restarts_of(records, "train")) == ("Failed", "JobLost", 1)
+    assert (records[0]["state"], records[0]["reason"], restarts_of(records, "train")) == (
+        "Failed",
+        "JobLost",
+        1,
+    )
     result = results_of(records, "t00001")["t00001.train"]
     assert result.attempt == 0
     assert verdict(result, POLICY, 1e9) == "retry"
@@ -122,7 +133,9 @@ def test_infrastructure_may_fail_often_but_not_for_ever() -> None:
         manifest["metadata"]["labels"]["autosel.dev/attempt"] = str(attempt + restarts)
         jobs += 1
         assert attempt + restarts == jobs
-        records = merge_records(records, {"train": outcome_of(manifest, [pod(code=143, conditions=disrupted)])})
+        records = merge_records(
+            records, {"train": outcome_of(manifest, [pod(code=143, conditions=disrupted)])}
+        )
     assert jobs == MAX_RESTARTS + POLICY.retries + 1
 
 

@@ -64,7 +64,9 @@ def test_times_move_only_when_a_status_flips() -> None:
         assert new["lastTransitionTime"] == old["lastTransitionTime"] == "2026-01-01T12:00:00Z"
         assert new["observedGeneration"] == 2
     suspended = status_of(state_of(suspend=True), previous=second, now=later)
-    flipped = {c["type"] for c in suspended["conditions"] if c["lastTransitionTime"] == "2026-01-01T13:00:00Z"}
+    flipped = {
+        c["type"] for c in suspended["conditions"] if c["lastTransitionTime"] == "2026-01-01T13:00:00Z"
+    }
     assert flipped == {"Ready", "Reconciling", "Suspended"}
     assert suspended["startTime"] == first["startTime"]
 
@@ -83,7 +85,13 @@ def test_conditions_of_others_stay() -> None:
 def finished_state() -> SearchState:
     gain = {"full_pool": {"mean": 0.021, "low": 0.004, "high": 0.038}}
     return replace(
-        state_of(), evaluations=15, best="t00001", best_score=0.5914, best_stderr=0.011, gain=gain, finished=True
+        state_of(),
+        evaluations=15,
+        best="t00001",
+        best_score=0.5914,
+        best_stderr=0.011,
+        gain=gain,
+        finished=True,
     )
 
 
@@ -142,7 +150,9 @@ def test_events_of_a_search_are_transitions() -> None:
     assert reasons(first, scored) == ["NewBest"]
     world = World(document=world_search())
     world.run()
-    end = status_of(world.plan().state, trials=list(world.trials.values()), spec={"budget": {"evaluations": 5}})
+    end = status_of(
+        world.plan().state, trials=list(world.trials.values()), spec={"budget": {"evaluations": 5}}
+    )
     assert reasons(first, end) == ["NewBest", "BudgetExhausted", "Finished"]
     stalled = World(document=world_search(), answer=lambda _request: (65, "pool is empty")).run().state
     events = search_events(first, status_of(stalled))

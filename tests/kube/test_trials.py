@@ -25,7 +25,9 @@ RECIPES = st.lists(
     st.builds(
         RecipeStep,
         operator=st.sampled_from(["ifd_filter", "random_subset"]),
-        params=st.dictionaries(st.sampled_from(["fraction", "size", "strategy"]), NUMBERS | st.text(max_size=3)),
+        params=st.dictionaries(
+            st.sampled_from(["fraction", "size", "strategy"]), NUMBERS | st.text(max_size=3)
+        ),
     ),
     max_size=3,
 ).map(lambda steps: Recipe(steps=steps))
@@ -128,9 +130,7 @@ def test_states_and_what_kstatus_makes_of_them(phase: Any, state: str, wanted: s
     status = trial_status(view(phase, message="so it is"), [], previous=None, generation=3, now=NOW)
     assert status["state"] == state
     assert kstatus({"metadata": {"generation": 3}, "status": status}) == wanted
-    RecipeTrial.model_validate(
-        trial_manifest(view(phase).trial, search()) | {"status": status}
-    )
+    RecipeTrial.model_validate(trial_manifest(view(phase).trial, search()) | {"status": status})
 
 
 def test_scores_and_waits_are_shown() -> None:

@@ -172,7 +172,7 @@ def test_the_circuit_opens_after_three_failures_in_a_row(server: Server) -> None
 
 def test_one_success_closes_the_count(server: Server) -> None:
     server.reply = lambda request, number: (200, chat("garbage" if number % 3 else json.dumps(GOOD)))
-    client = server.client()
+    client = server.client(max_calls=9)
     failures = 0
     for _ in range(9):
         try:

@@ -143,7 +143,11 @@ def test_any_one_changed_digest_is_found_out(path: tuple[Any, ...]):
         (("chosen", "subset_digest"), "sha256:0", "The digest of the subset of the chosen trial differs"),
         (("chosen", "recipe_digest"), "sha256:0", "The digest of the recipe of the chosen trial differs"),
         (("chosen", "size"), 3, "The recipe of the chosen trial keeps"),
-        (("ancestors", 0, "subset_digest"), "sha256:0", "The digest of the subset of trial 1, which a union names, differs"),
+        (
+            ("ancestors", 0, "subset_digest"),
+            "sha256:0",
+            "The digest of the subset of trial 1, which a union names, differs",
+        ),
         (("seed",), 43, "The digest of the subset of the chosen trial differs"),
         (("training", "settings", "epochs"), 4.0, "The digest of the training settings differs"),
         (("evaluation", "digest"), "sha256:0", "The digest of the evaluation settings differs"),

@@ -27,7 +27,8 @@ def answer_with(*recipes: object) -> Any:
 def test_valid_recipes_are_candidates_and_local_edits_fill_in() -> None:
     world = World()
     history = world.run(SearchSettings(min_samples=8), 4)
-    _, diagnostics = world.ask(SETTINGS, history, complete=answer_with(recipe(0.43), recipe(0.77)))
+    settings = SETTINGS.model_copy(update={"candidates": 5})
+    _, diagnostics = world.ask(settings, history, complete=answer_with(recipe(0.43), recipe(0.77)))
     rows = diagnostics.proposals[0].candidates
     assert sorted(row.origin for row in rows) == ["edit", "edit", "edit", "llm", "llm"]
     assert diagnostics.warnings == ()

@@ -212,7 +212,7 @@ def test_materialisations_are_bounded() -> None:
         return "no"
 
     world.materialise = refuse  # type: ignore[method-assign]
-    proposals, diagnostics = world.ask(SETTINGS, history)
+    proposals, diagnostics = world.ask(SETTINGS.model_copy(update={"candidates": 5}), history)
     assert proposals == []
     assert "cannot be materialised" in diagnostics.reason
     assert len(refused) <= 50

@@ -195,7 +195,7 @@ def test_no_model_no_samples_and_no_target_samples_are_refused(tmp_path):
         score(pool_of([]), tmp_path / "b")
     with pytest.raises(DataError, match="target 't' has no samples"):
         score(random_pool(20), tmp_path / "c", targets={"t": []})
-    with pytest.raises(NoInputError, match=r"no config\.json"):
+    with pytest.raises(NoInputError, match=r"neither config\.json"):
         score(random_pool(20), tmp_path / "d", spec=SignalsSpec(), model_dir=tmp_path)
 
 

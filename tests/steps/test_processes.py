@@ -22,9 +22,15 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
 
     def run_as(rank: str, work: Callable[[StepContext], StepOutput]) -> tuple[int, Any, bool]:
         document = {
-            "step": "train", "name": "t00001.train", "uid": "u", "inputs": {}, "output": "models/x",
+            "step": "train",
+            "name": "t00001.train",
+            "uid": "u",
+            "inputs": {},
+            "output": "models/x",
             "search": {**search_manifest()["spec"], "storage": {}},
-            "base": str(tmp_path), "defaultStore": str(tmp_path / "store"), "work": str(tmp_path / f"work-{rank}"),
+            "base": str(tmp_path),
+            "defaultStore": str(tmp_path / "store"),
+            "work": str(tmp_path / f"work-{rank}"),
         }
         path, result = tmp_path / "step.json", tmp_path / f"result-{rank}.json"
         path.write_bytes(gzip.compress(json.dumps(document).encode()))
