@@ -45,33 +45,14 @@ def test_proposals_of_a_crowded_search_fit_and_have_the_same_quantities(crowded:
     assert {"retain_ratio", "source_entropy"} <= states[0] & states[1]
 
 
-def test_a_crowded_evaluation_keeps_the_heaviest_tasks_and_all_scores_in_its_files(crowded: Steps) -> None:
-    ran = crowded.run(
-        "evaluate",
-        "evaluations/x",
-        model=None,
-        base_model=crowded.spec["model"]["uri"],
-        group="objective",
-        half="all",
-    )
-    assert fits(ran.summary)
-    tasks = ran.summary["tasks"]
-    assert len(tasks) + ran.summary["tasks_left_out"] == 64
-    assert [name[5:7] for name in tasks][:3] == ["63", "62", "61"]
-    marker = find(crowded.store, "evaluations/x")
-    assert marker is not None
-    scores = json.loads((fetch(crowded.store, marker, crowded.folder / "read") / "scores.json").read_text())
-    assert len(scores["tasks"]) == 64
-
-
-def test_the_report_of_a_crowded_search_has_all_tasks(crowded: Steps) -> None:
-    inputs = {
-        "model": None,
-        "base_model": crowded.spec["model"]["uri"],
-        "group": "objective",
-        "half": "search",
-    }
-    summary = crowded.run("evaluate", "evaluations/y", **inputs).summary
+def test_a_crowded_evaluation_keeps_the_heaviest_tasks_and_the_report_has_all(crowded: Steps) -> None:
+    model = crowded.spec["model"]["uri"]
+    summary = crowded.run(
+        "evaluate", "evaluations/y", model=None, base_model=model, group="objective", half="search"
+    ).summary
+    assert fits(summary)
+    assert len(summary["tasks"]) + summary["tasks_left_out"] == 64
+    assert [name[5:7] for name in summary["tasks"]][:3] == ["63", "62", "61"]
     row: dict[str, Any] = {
         "name": "untuned",
         "ordinal": None,
