@@ -25,10 +25,14 @@ def undisturbed(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.fixture(autouse=True)
 def _no_step_outlives_its_test(request: pytest.FixtureRequest, tmp_path: Path) -> object:
-    """Kill what a failed test has left running below its own folder."""
+    """Kill what a failed test has left running below its own folder: runs, then steps."""
     yield
     from controller.local.attempts import holder
 
+    for lock in tmp_path.rglob("run/lock"):
+        pid = holder(lock.parent)
+        if pid:
+            os.kill(pid, 9)
     for lock in tmp_path.rglob("steps/*/*/lock"):
         pid = holder(lock.parent)
         if pid:

@@ -1,5 +1,6 @@
 """A tiny real search in a folder, run in child processes, and what can be read of it afterwards."""
 
+import ctypes
 import json
 import os
 import random
@@ -154,6 +155,7 @@ class LocalSearch:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_die_with_the_tests,
         )
 
     def run(self) -> "Ended":
@@ -195,6 +197,11 @@ class LocalSearch:
             "scores": {row["name"]: (row["state"], row["score"], row["tasks"]) for row in report["trials"]},
             "gains": report["gains"],
         }
+
+
+def _die_with_the_tests() -> None:
+    """Ask the kernel to kill this process when the tests are killed, so that no search is left waiting."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 @dataclass(frozen=True, kw_only=True)
