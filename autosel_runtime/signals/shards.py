@@ -59,7 +59,7 @@ def write_shard(folder: Path, shard: Shard, arrays: Mapping[str, NDArray[Any]]) 
     """Write a shard's arrays, whole or not at all; the same arrays give the same bytes."""
     path = shard_file(folder, shard)
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **dict(arrays))  # pyright: ignore[reportArgumentType]  # the stub takes names for options
+        np.savez(stream, **dict(arrays))  # pyright: ignore[reportArgumentType]  # typed as if names were options
 
 
 def read_shard(folder: Path, shard: Shard, name: str) -> NDArray[Any]:

@@ -205,7 +205,7 @@ def _write_pairs(out: Path, floor: float, search: PairSearch) -> None:
         "minhash.floor": np.array(floor),
     }
     with replacing(out / PAIRS) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]  # the stub takes names for options
+        np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]  # typed as if names were options
 
 
 def _pairs_summary(search: PairSearch, asked: float, family: str) -> dict[str, Any]:
