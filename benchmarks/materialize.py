@@ -1,6 +1,6 @@
 """Execute recipes with their state vectors: autosel beside plain Python lists.
 
-    python benchmarks/materialize.py [--rows 90000 1000000] [--threads 2] [--repeat 5] [--features] [--plain]
+    python -m benchmarks.materialize [--rows 90000 1000000] [--threads 2] [--repeat 5] [--features] [--plain]
 
 Recipe A  random_subset 2/3 → mona_filter 0.4 → ifd_filter 0.5 → exact deduplication
 Recipe B  mona_filter 0.5 → ifd_filter 0.5 → varentropy_filter 0.5 → exact deduplication
@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hardware import cores, hardware
 
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.recipe import mask as masks
@@ -41,6 +40,7 @@ from autosel_runtime.recipe.columns import ArrayColumns, Csr, Scalar
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.prefix_cache import PrefixCache
 from autosel_runtime.recipe.prepared import prepare
+from benchmarks.hardware import cores, hardware
 
 BENCHMARKS = ("gpqa", "gsm8k", "bbh", "mmlu")
 SCALARS = ("words", "ifd", "varentropy", *(f"mona.{name}" for name in BENCHMARKS))
@@ -319,7 +319,7 @@ def child(arguments: argparse.Namespace) -> None:
 
 def spawn(kind: str, folder: Path, **options: object) -> dict[str, Any]:
     """Run ``child`` in a process of its own."""
-    command = [sys.executable, __file__, "--child", kind, "--folder", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.materialize", "--child", kind, "--folder", str(folder)]
     for option, value in options.items():
         command += [f"--{option}", str(value)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
