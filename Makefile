@@ -19,8 +19,8 @@ lint: .venv/installed
 	$(BIN)/pyright
 
 bench: .venv/installed  ## the benchmarks that need no accelerator
-	$(BIN)/python benchmarks/materialize.py --rows 90000
-	$(BIN)/python benchmarks/pool.py --rows 90000
+	$(BIN)/python -m benchmarks.materialize --rows 90000
+	$(BIN)/python -m benchmarks.pool --rows 90000
 
 # The lock constrains versions; torch takes the build that fits the machine (CPU or CUDA).
 .venv/installed: pyproject.toml requirements.lock
