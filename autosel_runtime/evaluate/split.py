@@ -4,7 +4,7 @@ An item's place depends on the split seed, the task's name and the item's conten
 and cut at the exact count, so sizes do not vary; identical items (``~k``) lie side by side in that order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from autosel_runtime.errors import DataError
@@ -29,21 +29,3 @@ def half_of(items: Sequence[Item], half: Half, *, task: str, seed: int, fraction
     if not kept:
         raise DataError(f"task {task} has {len(items)} item, too few for a {half} half; it needs two")
     return kept
-
-
-def overlap(items: Iterable[Item], texts: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return (item id, text name) pairs where an item's question is found among ``texts`` (of a pool or target).
-
-    Compared is the last user message in lower case with white space collapsed: an exact collision, not a
-    similarity.
-    """
-    by_text: dict[str, list[str]] = {}
-    for name, text in texts.items():
-        by_text.setdefault(_normal(text), []).append(name)
-    return [
-        (item.id, name) for item in items for name in by_text.get(_normal(item.messages[-1]["content"]), [])
-    ]
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.casefold().split())

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.evaluation import Task
+from autosel_runtime.api.uris import is_s3
 from autosel_runtime.digest import canonical_json
 from autosel_runtime.errors import DataError, NoInputError
 from autosel_runtime.evaluate.answers import LETTERS, extract, is_gold
 from autosel_runtime.evaluate.definition import Choices, TaskDefinition, load_definition
-from autosel_runtime.pool.files import find_inputs
+from autosel_runtime.pool.files import Bring, find_inputs
 from autosel_runtime.pool.read import Broken, counts_lines, read_records
 from autosel_runtime.pool.template import parse_template, text_of
 
@@ -21,8 +22,8 @@ class Item:
     """One question.
 
     ``id``: 24 hex digits of the SHA-256 of the item's canonical JSON, ``~k`` for the k-th repetition.
-    ``messages``: the prompt as a chat. ``gold``: the right answer (a letter for choices). ``options``: texts of the
-    options in the order shown.
+    ``messages``: the prompt as a chat. ``question``: what the template inserts into it, without the options.
+    ``gold``: the right answer (a letter for choices). ``options``: texts of the options in the order shown.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Item:
     messages: tuple[Mapping[str, str], ...]
     gold: str
     options: tuple[str, ...] = ()
+    question: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +43,11 @@ class LoadedTask:
     items: tuple[Item, ...]
 
 
-def load_task(task: Task, base: Path, *, split_seed: int = 0) -> LoadedTask:
+def load_task(task: Task, base: Path, *, split_seed: int = 0, bring: Bring | None = None) -> LoadedTask:
     """Return a task's definition and items; see ``load_items``."""
     definition, folder = load_definition(task, base)
-    return LoadedTask(
-        task=task, definition=definition, items=tuple(_read(task, definition, base, folder, split_seed))
-    )
+    items = tuple(_read(task, definition, base, folder, split_seed, bring))
+    return LoadedTask(task=task, definition=definition, items=items)
 
 
 def load_items(task: Task, base: Path, *, split_seed: int = 0) -> list[Item]:
@@ -63,19 +64,21 @@ def draw(seed: int, *names: str) -> str:
     return hashlib.sha256(canonical_json([seed, *names])).hexdigest()
 
 
-def _read(task: Task, definition: TaskDefinition, base: Path, folder: Path, split_seed: int) -> list[Item]:
+def _read(
+    task: Task, definition: TaskDefinition, base: Path, folder: Path, split_seed: int, bring: Bring | None
+) -> list[Item]:
     uri, start = (task.uri, base) if task.uri is not None else (definition.items, folder)
     if uri is None:
         raise DataError(f"task {task.name}: set uri to the file of items; the definition names none")
-    path = start / uri.removeprefix("file://")
-    if "://" not in uri and not path.exists():
+    path = uri if is_s3(uri) else start / uri.removeprefix("file://")
+    if "://" not in uri and not (start / uri).exists():
         raise NoInputError(f"task {task.name}: there is no file of items {path}")
     items: list[Item] = []
     seen: dict[str, int] = {}
-    for file in find_inputs(uri, start).files:
+    for file in find_inputs(uri, start, bring=bring).files:
         unit = "line" if counts_lines(file) else "item"
         for place, record in read_records(file):
-            where = f"task {task.name}: {file.path}: {unit} {place}"
+            where = f"task {task.name}: {file.label if is_s3(uri) else file.path}: {unit} {place}"
             if isinstance(record, Broken):
                 raise DataError(f"{where}: {record.reason}: {record.detail}")
             if definition.keep is not None:
@@ -117,8 +120,11 @@ def _item(name: str, task: str, definition: TaskDefinition, record: dict[str, An
     for shot in definition.shots:
         messages.append({"role": "user", "content": shot.user})
         messages.append({"role": "assistant", "content": shot.assistant})
-    messages.append({"role": "user", "content": parse_template(definition.user).render(fields)})
-    return Item(id=name, task=task, messages=tuple(messages), gold=gold, options=options)
+    template = parse_template(definition.user)
+    messages.append({"role": "user", "content": template.render(fields)})
+    listed = () if definition.choices is None else ("choices",)
+    question = "\n".join(template.inserted(fields, leave_out=listed))
+    return Item(id=name, task=task, messages=tuple(messages), gold=gold, options=options, question=question)
 
 
 def _options_and_gold(

@@ -7,6 +7,7 @@ no format specifications, no calls.
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -38,6 +39,11 @@ class Template:
             part if isinstance(part, str) else text_of(_look_up(record, part), _spell(part))
             for part in self.parts
         )
+
+    def inserted(self, record: dict[str, Any], *, leave_out: Collection[str] = ()) -> list[str]:
+        """Return the values that ``render`` inserts, in order, but those of the fields in ``leave_out``."""
+        paths = [part for part in self.parts if not isinstance(part, str) and part[0] not in leave_out]
+        return [text_of(_look_up(record, path), _spell(path)) for path in paths]
 
 
 def parse_template(text: str) -> Template:

@@ -12,7 +12,7 @@ from autosel_runtime.errors import DataError
 from autosel_runtime.report.changes import changes
 from autosel_runtime.report.distributions import histograms, source_mix
 from autosel_runtime.report.formats import plural, points, sentence
-from autosel_runtime.report.headline import headline, missing_items, warnings
+from autosel_runtime.report.headline import headline, missing_items, overlap_warnings, warnings
 from autosel_runtime.report.inputs import ItemScores, ReportInputs, TrialInput
 from autosel_runtime.report.model import (
     BudgetUse,
@@ -96,10 +96,16 @@ def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statist
         ),
         signals=() if inputs.columns is None else histograms(inputs.columns, inputs.mask),
         sources=() if inputs.columns is None else source_mix(inputs.columns, inputs.mask),
+        overlap=inputs.overlap,
         cost=_total_cost(inputs),
         versions=dict(sorted(inputs.versions.items())),
         digests=inputs.digests if chosen is None else _digests(inputs.digests, chosen),
-        warnings=(*inputs.warnings, *warnings(trials, incumbent, gains, report_half), *notes),
+        warnings=(
+            *inputs.warnings,
+            *warnings(trials, incumbent, gains, report_half),
+            *notes,
+            *overlap_warnings(search.spec, inputs.overlap, inputs.overlap_left_out),
+        ),
     )
 
 

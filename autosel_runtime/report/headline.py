@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.report.formats import THIN, count, interval, percent, plural, points, with_interval
 from autosel_runtime.report.inputs import ItemScores
-from autosel_runtime.report.model import BudgetUse, Gain, HalfScores, Incumbent, SearchInfo, Trial
+from autosel_runtime.report.model import BudgetUse, Gain, HalfScores, Incumbent, Overlap, SearchInfo, Trial
 from autosel_runtime.report.scores import BASELINE_ORDER, ROLE_WORDS
 
 # Below this many items an interval from the normal approximation is rough.
 FEW_ITEMS = 100
+# Tasks that are named in the warnings; the report's data has all.
+MOST_TASKS = 5
 
 
 def headline(
@@ -93,6 +96,37 @@ def warnings(
             "half; the best of many noisy scores looks better than it is."
         )
     return found
+
+
+def overlap_warnings(search: RecipeSearchSpec, overlap: Sequence[Overlap], left_out: int) -> list[str]:
+    """Return which scores may be too high because the questions are known, and which tasks nobody looked at."""
+    found = [
+        f"{overlap_words(one.task, one.items, one.in_pool, one.in_targets)}; {_score_of(one)}"
+        for one in overlap[:MOST_TASKS]
+    ]
+    more = len(overlap[MOST_TASKS:]) + left_out
+    if more:
+        found.append(f"{plural(more, 'more task')} have items that also stand in the pool or the targets.")
+    tasks = (*search.evaluation.tasks, *search.evaluation.out_of_domain)
+    unseen = [task.name for task in tasks if task.lm_eval is not None]
+    if unseen:
+        names = ", ".join(unseen[:MOST_TASKS]) + (", ..." if len(unseen) > MOST_TASKS else "")
+        found.append(f"Items of lm-evaluation-harness were not looked for in the pool: {names}.")
+    return found
+
+
+def overlap_words(task: str, items: int, in_pool: int, in_targets: int) -> str:
+    """Say how many items of a task are in the training data: ``3 of 200 items of task swap also stand in the pool``."""
+    if not in_pool:
+        return f"{count(in_targets)} of {plural(items, 'item')} of task {task} also stand in the targets"
+    words = f"{count(in_pool)} of {plural(items, 'item')} of task {task} also stand in the pool"
+    return f"{words}, {count(in_targets)} in the targets" if in_targets else words
+
+
+def _score_of(overlap: Overlap) -> str:
+    if overlap.in_pool:
+        return "its score may say what was learnt by heart."
+    return "samples like its own questions may be preferred, which new questions would not profit from."
 
 
 def missing_items(name: str, first: ItemScores, second: ItemScores) -> str | None:

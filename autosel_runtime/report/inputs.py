@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.recipe.columns import Columns
 from autosel_runtime.recipe.model import Mask, StepTrace
-from autosel_runtime.report.model import Digests, Origin, Role, SearchState, StepUse, TrialState
+from autosel_runtime.report.model import Digests, Origin, Overlap, Role, SearchState, StepUse, TrialState
 
 # task -> item id -> score in 0..1
 ItemScores = Mapping[str, Mapping[str, float]]
@@ -82,7 +82,8 @@ class ReportInputs:
     ``items`` holds the report-half scores by trial name, for the incumbent and the baselines; ``out_of_domain``
     the same on tasks outside the objective; ``transfer`` the report-half scores by model, then by trial name.
     ``columns`` and ``mask`` (the chosen subset, packed bits over pool rows) give the histograms and the source
-    mix. Without ``chosen`` the succeeded trial with the best search-half score is the incumbent.
+    mix. ``overlap`` names tasks whose questions stand in the training data; ``overlap_left_out`` more did not fit.
+    Without ``chosen`` the succeeded trial with the best search-half score is the incumbent.
     """
 
     progress: SearchProgress
@@ -95,6 +96,8 @@ class ReportInputs:
     )
     columns: Columns | None = None
     mask: Mask | None = None
+    overlap: tuple[Overlap, ...] = ()
+    overlap_left_out: int = 0
     digests: Digests = field(default_factory=lambda: Digests())
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     warnings: tuple[str, ...] = ()

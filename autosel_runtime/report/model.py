@@ -210,6 +210,15 @@ class SourceShare(Part):
     )
 
 
+class Overlap(Part):
+    """One task whose questions are in the training data already, word for word."""
+
+    task: str = Field(description="Task name.")
+    items: int = Field(description="Items of the task, both halves.")
+    in_pool: int = Field(description="Of these, items whose question stands in a sample of the pool.")
+    in_targets: int = Field(description="Of these, items whose question stands in a query of a target.")
+
+
 class Digests(Part):
     """What the results hang on."""
 
@@ -246,6 +255,10 @@ class Report(Part):
         default=(), description="Signals of the pool and the chosen subset."
     )
     sources: tuple[SourceShare, ...] = Field(default=(), description="Source mix before and after.")
+    overlap: tuple[Overlap, ...] = Field(
+        default=(),
+        description="Tasks whose questions also stand in the pool or the targets, the largest share first.",
+    )
     cost: tuple[StepUse, ...] = Field(
         default=(), description="Time and tokens by kind of step, over the whole search."
     )

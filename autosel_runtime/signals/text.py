@@ -112,9 +112,9 @@ def hash_words(texts: Sequence[str]) -> WordBatch:
     starts = np.flatnonzero(inside[1:] & ~inside[:-1]) + 1
     ends = np.flatnonzero(inside[:-1] & ~inside[1:]) + 1
     terms = _BYTE_VALUES[data]
-    terms *= _powers(_BASE, len(data))
+    terms *= powers(_BASE, len(data))
     np.cumsum(terms, out=terms)
-    sums = (terms[ends - 1] - terms[starts - 1]) * _powers(_INVERSE, len(data))[starts]
+    sums = (terms[ends - 1] - terms[starts - 1]) * powers(_INVERSE, len(data))[starts]
     line_ends = np.cumsum(np.fromiter((len(line) + 1 for line in lines), dtype=np.int64, count=len(lines)))
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     offsets[1:] = np.searchsorted(starts, line_ends, side="right")
@@ -131,8 +131,8 @@ def _word_bytes(text: str) -> bytes:
 _power_cache: dict[int, NDArray[np.uint64]] = {}
 
 
-def _powers(base: int, count: int) -> NDArray[np.uint64]:
-    """Return base^0 .. base^(count - 1) modulo 2^64."""
+def powers(base: int, count: int) -> NDArray[np.uint64]:
+    """Return base^0 .. base^(count - 1) modulo 2^64; kept, so not to be written to."""
     known = _power_cache.get(base)
     if known is None or len(known) < count:
         known = np.full(1 << max(count - 1, 1).bit_length(), base, dtype=np.uint64)

@@ -3,27 +3,41 @@
 What is wrong with the pool, the model, the targets or the tasks is found here, before any accelerator is used.
 """
 
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autosel_runtime.api.evaluation import EvaluationSpec, Task
+import orjson
+
+from autosel_runtime.api.evaluation import EvaluationSpec
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.checkpoint import model_digest
 from autosel_runtime.digest import canonical_json, digest, short
 from autosel_runtime.errors import ConfigError, DataError
-from autosel_runtime.evaluate.task import load_task
+from autosel_runtime.evaluate.overlap import POOL, Overlap, QuestionIndex
+from autosel_runtime.evaluate.task import LoadedTask, load_task
 from autosel_runtime.pool.build import build_pool
+from autosel_runtime.pool.files import Bring
 from autosel_runtime.pool.manifest import PoolManifest
+from autosel_runtime.pool.pool import Pool
 from autosel_runtime.pool.queries import load_queries
+from autosel_runtime.pool.sample import Sample
+from autosel_runtime.progress import Progress
 from autosel_runtime.recipe.catalog import validate_recipe
+from autosel_runtime.report.headline import overlap_words
 from autosel_runtime.steps.catalog import catalog_of
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
+from autosel_runtime.steps.inputs import INPUTS_FILE, inputs_of
 from autosel_runtime.steps.kept import fresh
 from autosel_runtime.steps.summary import RECIPE_BYTES, head
+from autosel_runtime.store.inputs import inputs_json
 from autosel_runtime.store.publish import find, publish
 
-SOURCES_BYTES = 1500  # of the summary; all sources are in pool.json
+# Of the summary; all sources are in pool.json, all findings in overlap.jsonl.
+SOURCES_BYTES = 1500
+OVERLAP_BYTES = 700
 
 
 def prepare(context: StepContext) -> StepOutput:
@@ -31,13 +45,15 @@ def prepare(context: StepContext) -> StepOutput:
     started = time.monotonic()
     spec, base = context.spec, context.base
     _check_recipes(spec)
+    snapshots = context.inputs.take(list(inputs_of(spec)))
+    bring = context.inputs.bring
     models = {uri: _model_identity(uri, context) for uri in _model_uris(context)}
-    tasks = tasks_digest(spec.evaluation, base)
-    targets = digest(
-        {target.name: [sample.id for sample in load_queries(target, base)] for target in spec.targets}
-    )
+    loaded = load_tasks(spec.evaluation, base, bring=bring)
+    tasks = tasks_digest(spec.evaluation, loaded)
+    queries = {target.name: load_queries(target, base, bring=bring) for target in spec.targets}
+    targets = digest({name: [sample.id for sample in samples] for name, samples in queries.items()})
     folder = fresh(context.work / "pool")
-    manifest = build_pool(spec.pool, base=base, out=folder)
+    manifest = build_pool(spec.pool, base=base, out=folder, bring=bring)
     prefix = f"pools/{short(manifest.digest, 24)}"
     if find(context.store, prefix) is None:
         publish(
@@ -48,6 +64,10 @@ def prepare(context: StepContext) -> StepOutput:
             attempt=context.document.name,
             summary={"rows": manifest.rows, "digest": manifest.digest},
         )
+    overlap = _overlap(loaded, queries, Pool.open(folder))
+    shared, shared_left_out = head(overlap.counts(), OVERLAP_BYTES)
+    for name, counts in shared.items():
+        print(f"warning: {overlap_words(name, *counts)}", file=sys.stderr, flush=True)
     sources, left_out = head(_sources(manifest), SOURCES_BYTES)
     summary: dict[str, Any] = {
         "pool": prefix,
@@ -60,9 +80,19 @@ def prepare(context: StepContext) -> StepOutput:
         "transfer_model_digests": [models[uri] for uri in spec.evaluation.transfer_models],
         "targets_digest": targets,
         "tasks_digest": tasks,
+        "overlap": shared,
+        "overlap_left_out": shared_left_out,
         "seconds": round(time.monotonic() - started, 2),
     }
-    return StepOutput(files={"rejects.jsonl": folder / "rejects.jsonl"}, summary=summary)
+    found = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in overlap.rows())
+    return StepOutput(
+        files={
+            "rejects.jsonl": folder / "rejects.jsonl",
+            "overlap.jsonl": found,
+            INPUTS_FILE: inputs_json(snapshots),
+        },
+        summary=summary,
+    )
 
 
 def _check_recipes(spec: RecipeSearchSpec) -> None:
@@ -83,21 +113,47 @@ def _check_recipes(spec: RecipeSearchSpec) -> None:
             raise DataError(f"{field} takes {size:,} bytes of JSON, at most {RECIPE_BYTES:,} are allowed")
 
 
-def tasks_digest(spec: EvaluationSpec, base: Path) -> str:
-    """Return the digest of all tasks' contents, wherever their files lie."""
-    tasks = [*spec.tasks, *spec.out_of_domain]
-    return digest({task.name: _task_identity(task, base, spec.split_seed) for task in tasks})
-
-
-def _task_identity(task: Task, base: Path, split_seed: int) -> dict[str, Any]:
-    """Return what a task's scores depend on: its definition and its items, or the harness's name for it."""
-    if task.lm_eval is not None:
-        return {"lm_eval": task.lm_eval}
-    loaded = load_task(task, base, split_seed=split_seed)
+def load_tasks(spec: EvaluationSpec, base: Path, *, bring: Bring | None = None) -> dict[str, LoadedTask]:
+    """Return all tasks by name that have items of their own, in the order of the document."""
     return {
-        "definition": loaded.definition.model_dump(mode="json"),
-        "items": [[item.id, item.gold, *item.options] for item in loaded.items],
+        task.name: load_task(task, base, split_seed=spec.split_seed, bring=bring)
+        for task in (*spec.tasks, *spec.out_of_domain)
+        if task.lm_eval is None
     }
+
+
+def tasks_digest(spec: EvaluationSpec, loaded: Mapping[str, LoadedTask]) -> str:
+    """Return the digest of all tasks' contents, wherever their files lie: of all that scores depend on.
+
+    Of a task of the harness that is its name.
+    """
+    return digest(
+        {
+            task.name: {"lm_eval": task.lm_eval} if task.lm_eval is not None else _content(loaded[task.name])
+            for task in (*spec.tasks, *spec.out_of_domain)
+        }
+    )
+
+
+def _content(task: LoadedTask) -> dict[str, Any]:
+    return {
+        "definition": task.definition.model_dump(mode="json"),
+        "items": [[item.id, item.gold, *item.options] for item in task.items],
+    }
+
+
+def _overlap(tasks: Mapping[str, LoadedTask], queries: Mapping[str, Sequence[Sample]], pool: Pool) -> Overlap:
+    """Look for the questions of all tasks in the pool and in the targets."""
+    overlap = Overlap(index=QuestionIndex.of(item for task in tasks.values() for item in task.items))
+    for name, samples in queries.items():
+        chats = [(sample.id, [message.content for message in sample.messages]) for sample in samples]
+        overlap.look(name, chats)
+    if overlap.index.items:
+        with Progress("overlap", total=pool.rows, unit="samples") as progress:
+            for batch in pool.texts():
+                overlap.look(POOL, batch)
+                progress.advance(len(batch))
+    return overlap
 
 
 def _model_identity(uri: str, context: StepContext) -> str:

@@ -23,7 +23,7 @@ from autosel_runtime.report.inputs import (
     TaskScore,
     TrialInput,
 )
-from autosel_runtime.report.model import Digests, Estimate, Report, StepUse, report_json
+from autosel_runtime.report.model import Digests, Estimate, Overlap, Report, StepUse, report_json
 from autosel_runtime.report.page import report_page
 from autosel_runtime.steps.context import StepContext, StepOutput
 from autosel_runtime.steps.data import load_mask, open_columns, open_pool
@@ -84,6 +84,11 @@ def gather(context: StepContext) -> Report:
         else {},
         columns=columns,
         mask=mask,
+        overlap=tuple(
+            Overlap(task=task, items=items, in_pool=in_pool, in_targets=in_targets)
+            for task, (items, in_pool, in_targets) in context.document.inputs.get("overlap", {}).items()
+        ),
+        overlap_left_out=int(context.document.inputs.get("overlap_left_out", 0)),
         versions=versions(),
         digests=Digests(
             pool=pool.digest,

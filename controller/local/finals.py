@@ -18,7 +18,7 @@ from autosel_runtime.report.inputs import ItemScores
 from autosel_runtime.report.model import Estimate, Gain, HalfScores, Role
 from autosel_runtime.report.scores import BASELINE_ORDER, ItemStatistics
 from autosel_runtime.steps.context import StepContext
-from autosel_runtime.steps.prepare import tasks_digest
+from autosel_runtime.steps.prepare import load_tasks, tasks_digest
 from autosel_runtime.steps.run import run_step
 from autosel_runtime.store.publish import find
 from controller.local.report import load_run
@@ -171,7 +171,8 @@ def _with_tasks(finals: Finals, tasks: Sequence[Task]) -> Prepared:
         message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise DataError(f"the tasks do not go with those of the search: {message}") from error
     changed = spec.model_copy(update={"evaluation": evaluation})
-    account = {**finals.prepared.account, "tasks_digest": tasks_digest(evaluation, finals.context.base)}
+    loaded = load_tasks(evaluation, finals.context.base, bring=finals.context.inputs.bring)
+    account = {**finals.prepared.account, "tasks_digest": tasks_digest(evaluation, loaded)}
     return replace(finals.prepared, spec=changed, account=account)
 
 

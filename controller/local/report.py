@@ -17,7 +17,7 @@ from autosel_runtime.store.publish import find
 from controller.local.devices import Devices
 from controller.local.folder import load_trials, read_json, write_bytes
 from controller.local.steps import LocalSteps
-from controller.reconcile.finish import trial_row
+from controller.reconcile.finish import overlap_of, trial_row
 from controller.reconcile.model import Observed, StepResult
 from controller.reconcile.search import overview
 
@@ -71,6 +71,7 @@ def report_of(folder: Path) -> Report:
             name: {suffix: prefix for suffix, prefix in prefixes.items() if find(context.store, prefix)}
             for name, prefixes in view.finals.items()
         },
+        **overlap_of(view.prepared),
         "progress": _progress(observed, view.state.finished, view.state.stalled, view.state.message),
     }
     document = context.document.model_copy(update={"inputs": inputs})

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from autosel_runtime.progress import format_seconds
+from autosel_runtime.report.headline import overlap_words
 from autosel_runtime.report.words import recipe_words
 from controller.reconcile.model import Observed, StepResult, Trial
 
+SHOWN_TASKS = 2
 CHAIN = ("suggest", "materialize", "train", "evaluate")
 
 
@@ -92,6 +94,12 @@ def _facts(summary: Mapping[str, Any]) -> str:
         parts.append(f"{summary['rows']:,} samples")
     if isinstance(summary.get("signals"), list):
         parts.append(f"{len(summary['signals']) + summary.get('signals_left_out', 0)} signals")
+    if summary.get("overlap"):
+        parts += [
+            overlap_words(task, *counts) for task, counts in list(summary["overlap"].items())[:SHOWN_TASKS]
+        ]
+        more = len(summary["overlap"]) - SHOWN_TASKS + summary.get("overlap_left_out", 0)
+        parts += [f"the same of {more} more tasks"] if more > 0 else []
     if "final_loss" in summary:
         parts.append(f"loss {summary['final_loss']:.3f}, {summary['tokens_per_second']:,.0f} tokens/s")
     if "size" in summary and "subset_digest" in summary:

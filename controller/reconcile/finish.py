@@ -187,8 +187,15 @@ def _report_link(
         "chosen": winner.trial.ordinal,
         "trials": [trial_row(view, prepared.steps) for view in [*baseline_views, *search_views]],
         "finals": {view.trial.name: final_prefixes(view, prepared) for view in rows},
+        **overlap_of(prepared),
     }
     return Link(step="report", suffix="report", inputs=inputs, output=keys.prefix("reports", inputs))
+
+
+def overlap_of(prepared: Prepared) -> dict[str, Any]:
+    """Return what the report says of items that are in the training data; nothing when there are none."""
+    names = ("overlap", "overlap_left_out")
+    return {name: prepared.account[name] for name in names if prepared.account.get(name)}
 
 
 def final_prefixes(view: TrialView, prepared: Prepared) -> dict[str, str]:

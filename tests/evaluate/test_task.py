@@ -11,7 +11,7 @@ from autosel_runtime.api.evaluation import Task
 from autosel_runtime.errors import DataError, InvalidDocumentError, NoInputError
 from autosel_runtime.evaluate.definition import built_in_names, load_definition, parse_definition
 from autosel_runtime.evaluate.oracle import unreadable_gold
-from autosel_runtime.evaluate.split import half_of, overlap, search_ids
+from autosel_runtime.evaluate.split import half_of, search_ids
 from autosel_runtime.evaluate.task import load_items, load_task
 from tests.evaluate.made_up import made_up_items, write_items
 
@@ -156,9 +156,3 @@ def test_halves_cover_the_items_once(tmp_path: Path) -> None:
     assert sorted(i.id for i in [*search, *report]) == sorted(i.id for i in items)
     with pytest.raises(DataError, match="too few for a report half"):
         half_of(items[:1], "report", **settings)
-
-
-def test_overlap_finds_exact_collisions(tmp_path: Path) -> None:
-    items = load_items(write_items(tmp_path, "gsm8k"), tmp_path)
-    found = overlap(items, {"s1": "what  IS 3 + 1?", "s2": "What is 30 + 1?"})
-    assert found == [(items[3].id, "s1")]
