@@ -12,6 +12,7 @@ import yaml
 from autosel_runtime.api.common import GROUP, VERSION
 from autosel_runtime.api.recipe_search import MUTABLE_FIELDS, RecipeSearch, RecipeSearchSpec
 from autosel_runtime.api.recipe_trial import RecipeTrial
+from autosel_runtime.api.resources import MULTI_NODE_STEP, ONLY_MULTI_NODE, ONLY_SHARDED, SHARDED_STEPS
 from autosel_runtime.api.schema import Schema, structural_schema
 
 SEARCH_NAME_LENGTH = 40
@@ -61,6 +62,22 @@ def _recipe_search() -> Schema:
         "search.proposer llm needs search.llm",
         ".search",
     )
+    # Rules judge defaults, too, before the defaults of their own fields are filled in.
+    for step, resources in spec["properties"]["steps"]["properties"].items():
+        if step not in SHARDED_STEPS:
+            _add_rule(
+                resources,
+                "!has(self.shards) || self.shards == 1",
+                f"{step}.shards must be 1: {ONLY_SHARDED}",
+                ".shards",
+            )
+        if step != MULTI_NODE_STEP:
+            _add_rule(
+                resources,
+                "!has(self.nodes) || self.nodes == 1",
+                f"{step}.nodes must be 1: {ONLY_MULTI_NODE}",
+                ".nodes",
+            )
     sources = spec["properties"]["pool"]["properties"]["sources"]["items"]
     _add_rule(
         sources, "has(self.mapping) == (self.format == 'mapping')", "mapping and format: mapping go together"

@@ -1,13 +1,18 @@
 """Where steps run and where their data lies."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autosel_runtime.api.common import FreeObject, Labels, Model, ShortText, Uri
 from autosel_runtime.api.search import SecretKeyRef
 
 StepName = Literal["prepare", "score", "suggest", "materialize", "train", "evaluate", "report"]
+# Steps whose work several pods share, and the one that several pods do together; elsewhere these fields are refused.
+SHARDED_STEPS: Final = ("score", "evaluate")
+MULTI_NODE_STEP: Final = "train"
+ONLY_SHARDED: Final = "only score and evaluate can be shared out to several pods"
+ONLY_MULTI_NODE: Final = "only train can span several pods; score and evaluate have shards"
 Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 
 
@@ -39,10 +44,17 @@ class StepResources(Model):
         default=1,
         ge=1,
         le=1024,
-        description="Pods that share the work of prepare, score and evaluate.",
+        description="Pods that share the work of score or evaluate; other steps take 1. The result is the same for "
+        "any number. On one machine one process does it all.",
         examples=[4],
     )
-    nodes: int = Field(default=1, ge=1, le=256, description="Pods of a distributed train step.", examples=[2])
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Pods of a distributed train step; other steps take 1. One machine ignores it: it has no pods.",
+        examples=[2],
+    )
     image: ShortText | None = Field(
         default=None,
         description="Image, best by digest; the operator's default when left out.",
@@ -89,6 +101,16 @@ class StepsSpec(Model):
     report: StepResources = Field(
         default=StepResources(), description="Writes the report.", examples=[{"cpu": "1"}]
     )
+
+    @model_validator(mode="after")
+    def _no_field_does_nothing(self) -> "StepsSpec":
+        for step in StepsSpec.model_fields:
+            resources: StepResources = getattr(self, step)
+            if resources.shards > 1 and step not in SHARDED_STEPS:
+                raise ValueError(f"{step}.shards must be 1: {ONLY_SHARDED}")
+            if resources.nodes > 1 and step != MULTI_NODE_STEP:
+                raise ValueError(f"{step}.nodes must be 1: {ONLY_MULTI_NODE}")
+        return self
 
 
 class Scheduling(Model):

@@ -102,6 +102,7 @@ def test_nothing_of_the_schema_is_pending(kubectl: Kubectl) -> None:
         ("model: ", "readiness: Finished\n  failurePolicy: {retries: 0}\n  model: "),
         ("runtimeClassName: nvidia", "runtimeClassName: other"),
         ("model: ", "scheduling: {queueName: q}\n  model: "),
+        ("steps: {", "steps: {score: {shards: 8}, evaluate: {shards: 2}, "),
     ],
 )
 def test_changes_that_are_taken(kubectl: Kubectl, old: str, new: str) -> None:
@@ -139,6 +140,13 @@ def test_changes_that_are_refused(kubectl: Kubectl, old: str, new: str, message:
         ("name: alpaca", "format: mapping, name: alpaca", "mapping and format: mapping go together"),
         ("name: gsm8k", "name: gsm8k, lmEval: x, uri: items", "lmEval excludes definition and uri"),
         ("[{name: alpaca, uri: a.jsonl}]", "[{name: a, uri: b}, {name: a, uri: c}]", "Duplicate value"),
+        ("steps: {", "steps: {prepare: {shards: 2}, ", "prepare.shards must be 1: only score and evaluate"),
+        (
+            "steps: {train: {",
+            "steps: {train: {shards: 2, ",
+            "train.shards must be 1: only score and evaluate",
+        ),
+        ("steps: {", "steps: {score: {nodes: 2}, ", "score.nodes must be 1: only train"),
         ("sources: [{name: alpaca, uri: a.jsonl}]", "sources: []", "should have at least 1 items"),
         ("name: alpaca", "name: A", "should match"),
         ("model: ", "modle: 1\n  model: ", 'unknown field "spec.modle"'),

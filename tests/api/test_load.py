@@ -87,6 +87,16 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ("2e-5", "'2e-5'", ":11: spec.training.learningRate: found '2e-5'; must be a number"),
         (
             "2e-5",
+            "2e-5\n  steps: {prepare: {shards: 2}}",
+            ":12: spec.steps: prepare.shards must be 1: only score and evaluate can be shared out",
+        ),
+        (
+            "2e-5",
+            "2e-5\n  steps: {evaluate: {nodes: 2}}",
+            ":12: spec.steps: evaluate.nodes must be 1: only train can span several pods",
+        ),
+        (
+            "2e-5",
             "2e-5\n    learningRate: 1",
             ":12: spec.training.learningRate: the key is given twice, first in line 11",
         ),
