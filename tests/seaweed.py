@@ -22,8 +22,8 @@ READY_SECONDS = 60.0
 class Seaweed:
     """One server. ``kill`` is kill -9; ``start`` after it continues with the same data and ports."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self.folder, self.address = folder, address
         (folder / "data").mkdir(parents=True)
         identity = {
             "name": "tests",
@@ -49,7 +49,7 @@ class Seaweed:
             )
         )
         self.port = self._ports["s3.port"]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"http://{address}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -58,8 +58,8 @@ class Seaweed:
             weed_program(),
             "server",
             f"-dir={self.folder / 'data'}",
-            "-ip=127.0.0.1",
-            "-ip.bind=127.0.0.1",
+            f"-ip={self.address}",
+            f"-ip.bind={self.address}",
             "-filer",
             "-s3",
             f"-s3.config={self.folder / 'identities.json'}",
@@ -133,9 +133,9 @@ class Seaweed:
 
 
 @contextmanager
-def seaweed(folder: Path) -> Iterator[Seaweed]:
-    """Run a server in ``folder`` (new or empty)."""
-    server = Seaweed(folder)
+def seaweed(folder: Path, address: str = "127.0.0.1") -> Iterator[Seaweed]:
+    """Run a server in ``folder`` (new or empty), reached at ``address``."""
+    server = Seaweed(folder, address)
     try:
         server.start()
         yield server
