@@ -4,15 +4,17 @@ Order: trials before their steps, outcomes recorded before Jobs may go. What sta
 raised, so that the status still tells it; only trouble with the server itself ends the pass.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autosel_runtime.errors import AutoselError, ConfigError
+from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from controller.kube import names
 from controller.kube.client import Api, Object
 from controller.kube.ensure import LeavingError, NameConflictError, ensure
 from controller.kube.errors import (
+    AdmissionUnavailableError,
     ConflictError,
     ForbiddenError,
     InvalidObjectError,
@@ -25,6 +27,7 @@ from controller.kube.jobs import Owner, render_step, ttl_patch
 from controller.kube.kinds import CONFIG_MAPS, JOBS, SERVICES, TRIALS, Kind
 from controller.kube.observe import Look
 from controller.kube.outcomes import refused
+from controller.kube.podstate import epoch
 from controller.kube.records import record_of, restarts_of, split_step
 from controller.kube.settings import JobSettings
 from controller.kube.trials import trial_manifest
@@ -32,6 +35,7 @@ from controller.reconcile.model import StepRequest, Trial
 
 KINDS: dict[str, Kind] = {"ConfigMap": CONFIG_MAPS, "Service": SERVICES, "Job": JOBS}
 SOON, LATER, LONG = 5.0, 30.0, 300.0
+LAST_LOOK_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,8 @@ def obstacle_of(error: AutoselError) -> Obstacle | None:
             return obstacle("QuotaExceeded", LATER, stalled=False)
         case LeavingError():
             return obstacle("WaitingForDeletion", SOON, stalled=False)
+        case AdmissionUnavailableError():
+            return obstacle("AdmissionUnavailable", LATER, stalled=False)
         case NamespaceTerminatingError():
             return obstacle("NamespaceTerminating", LATER, stalled=False)
         case NameConflictError():
@@ -65,6 +71,8 @@ def obstacle_of(error: AutoselError) -> Obstacle | None:
             return obstacle("Forbidden", LONG, stalled=True)
         case InvalidObjectError():
             return obstacle("ObjectRefused", LONG, stalled=True)
+        case DataError():
+            return obstacle("DamagedObject", LONG, stalled=True)
         case _:
             return None
 
@@ -72,8 +80,8 @@ def obstacle_of(error: AutoselError) -> Obstacle | None:
 async def create_trials(api: Api, look: Look, trials: Sequence[Trial]) -> Obstacle | None:
     """Create the trials of a plan, the durable intent."""
     for trial in trials:
-        manifest = trial_manifest(trial, look.observed.search)
         try:
+            manifest = trial_manifest(trial, look.observed.search)
             await ensure(api, TRIALS, look.key.namespace, manifest)
         except AutoselError as error:
             obstacle = obstacle_of(error)
@@ -114,8 +122,17 @@ async def _start(api: Api, look: Look, request: StepRequest, settings: JobSettin
         outcome = refused(request, error, restarts=restarts, now=api.now())
         records[:] = [*(record for record in records if record["name"] != name), record_of(name, outcome)]
         return
+    await _clear_up_before(api, look, request.name, request.attempt + restarts, manifests.job)
     for manifest in manifests.in_order():
         await ensure(api, KINDS[str(manifest["kind"])], look.key.namespace, manifest)
+
+
+async def _clear_up_before(api: Api, look: Look, step: str, number: int, job: Mapping[str, Any]) -> None:
+    """Delete the document of a step's previous Job if that was deleted by hand: nobody else would."""
+    if number > 1 and (step, number - 1) not in look.jobs:
+        metadata = job["metadata"]
+        name = names.job_name(look.key.name, look.uid, step, number - 1)
+        await _delete_parts(api, look, {**job, "metadata": {**metadata, "name": name}})
 
 
 def _owner(look: Look, trial: str | None) -> Owner:
@@ -158,14 +175,29 @@ async def retire_jobs(api: Api, look: Look, ttl_seconds: int) -> None:
         ):
             continue
         await _delete_parts(api, look, job)
-        patch: dict[str, Any] = {"metadata": {"uid": job["metadata"]["uid"]}, **ttl_patch(ttl_seconds)}
+        seconds = _time_to_live(job, ttl_seconds, api.now())
+        patch: dict[str, Any] = {"metadata": {"uid": job["metadata"]["uid"]}, **ttl_patch(seconds)}
         try:
             await api.patch(JOBS, look.key.namespace, job["metadata"]["name"], patch)
         except (NotFoundError, ConflictError):
             continue
 
 
-async def _delete_parts(api: Api, look: Look, job: Object) -> None:
+def _time_to_live(job: Object, seconds: int, now: float) -> int:
+    """Return the time to live of a Job, which the server counts from the Job's end, not from now.
+
+    When the operator was away for longer than that, the Job stays a little all the same, so that its log can be read.
+    """
+    status = job.get("status") or {}
+    ends = [
+        status.get("completionTime"),
+        *(entry.get("lastTransitionTime") for entry in status.get("conditions") or ()),
+    ]
+    ended = max((time for end in ends if (time := epoch(end)) is not None), default=now)
+    return max(seconds, math.ceil(now - ended) + min(seconds, LAST_LOOK_SECONDS))
+
+
+async def _delete_parts(api: Api, look: Look, job: Mapping[str, Any]) -> None:
     """Delete the document of a Job, and the Service of a multi-node one, if they are ours."""
     name = job["metadata"]["name"]
     parts = [(CONFIG_MAPS, name)]

@@ -79,6 +79,10 @@ class ServerUnavailableError(ApiError):
     """The server did not answer, or answered that it cannot now. A write may or may not have taken effect."""
 
 
+class AdmissionUnavailableError(ServerUnavailableError):
+    """An admission webhook of the cluster does not answer, so the server refuses the object for now."""
+
+
 class IntakeClosedError(ApiError):
     """The controller is shutting down or no longer leads: no further call is sent."""
 
@@ -116,6 +120,8 @@ def _kind(status: int, reason: str, text: str, body: Mapping[str, Any]) -> type[
         return ExpiredError
     if status == 403:
         return _kind_of_refusal(text, body)
+    if status >= 500 and "failed calling webhook" in text:
+        return AdmissionUnavailableError
     if status >= 500 or status in (408, 425):
         return ServerUnavailableError
     return _BY_STATUS.get(status, ApiError)

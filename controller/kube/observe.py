@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.api.search import FailurePolicy
 from controller.kube import names
 from controller.kube.client import Api, Object
 from controller.kube.errors import NotFoundError
 from controller.kube.kinds import JOBS, PODS, SEARCHES, TRIALS
 from controller.kube.outcomes import Outcome, outcome_of
 from controller.kube.podstate import Waiting, epoch
-from controller.kube.records import merge_records, results_of, split_step
+from controller.kube.records import merge_records, reopened, results_of, split_step
 from controller.kube.trials import trial_of
 from controller.reconcile.model import Observed, StepResult, Trial
 from controller.reconcile.names import step_name
+from controller.reconcile.retry import is_final
 
 Records = list[dict[str, Any]]
 
@@ -85,7 +87,14 @@ async def observe(api: Api, key: Key, search: Object, document: RecipeSearch) ->
     jobs = _own_jobs(job_objects, owners)
     outcomes = _outcomes(frozenset(found), jobs, pods)
     objects: dict[str | None, Object] = {None: search, **found}
-    records = {owner: merge_records(recorded(objects[owner]), live) for owner, live in outcomes.items()}
+    suspended = document.spec.suspend
+    stopping = suspended and document.spec.suspend_policy == "Stop"
+    records = {
+        owner: merge_records(recorded(objects[owner]), live, stopping=stopping)
+        for owner, live in outcomes.items()
+    }
+    if suspended:
+        records = {owner: reopened(entries, owner) for owner, entries in records.items()}
     steps: dict[str, StepResult] = {}
     for owner, entries in records.items():
         steps |= results_of(entries, owner)
@@ -101,10 +110,21 @@ async def observe(api: Api, key: Key, search: Object, document: RecipeSearch) ->
         for owner, live in outcomes.items()
         for name, outcome in live.items()
         if outcome.waiting is not None
-    }
+    } | _retries(records, document.spec.failure_policy)
     return Look(
         key=key, search=search, trials=found, jobs=jobs, records=records, waits=waits, observed=observed
     )
+
+
+def _retries(records: Mapping[str | None, Records], policy: FailurePolicy) -> dict[str, Waiting]:
+    """Return the steps that failed and are tried again after a pause, and why they failed."""
+    waits: dict[str, Waiting] = {}
+    for owner, entries in records.items():
+        for name, result in results_of(entries, owner).items():
+            if result.state == "failed" and not is_final(result, policy):
+                record = next(entry for entry in entries if name.endswith(entry["name"]))
+                waits[name] = Waiting(reason=str(record.get("reason") or "Failed"), message=result.reason)
+    return waits
 
 
 def _own_jobs(jobs: Sequence[Object], owners: set[str]) -> dict[tuple[str, int], Object]:

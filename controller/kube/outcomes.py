@@ -2,18 +2,18 @@
 
 Total: whatever the objects say, there is an outcome. Three kinds of failure are told apart. The step's own (its exit
 code and sentence) and what its limits did to it (out of memory, deadline) count as attempts. What the infrastructure
-did to it (preempted, node lost, result lost) does not, up to ``MAX_RESTARTS``.
+did to it (preempted, node lost, result lost, the store down) does not, up to ``MAX_RESTARTS``.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from autosel_runtime.errors import AutoselError
-from controller.kube.names import job_identity
+from controller.kube.names import STEP, job_identity
 from controller.kube.podstate import (
     STEP_CONTAINER,
     Waiting,
@@ -24,6 +24,7 @@ from controller.kube.podstate import (
     pod_waiting,
     terminated,
 )
+from controller.reconcile.accounts import PROTOCOL, complaint
 from controller.reconcile.model import StepRequest, StepResult
 from controller.reconcile.retry import PERMANENT
 
@@ -75,7 +76,7 @@ def outcome_of(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Out
         finished_at=epoch(status.get("completionTime")) or _ended(status),
     )
     if has_condition(status, "Complete"):
-        return _completed(frame, pods)
+        return _completed(frame, str(job["metadata"]["labels"].get(STEP, "")), pods)
     if has_condition(status, "Failed"):
         return _failed(frame, job, pods)
     return _open(frame, job, pods)
@@ -93,13 +94,28 @@ def lost(*, number: int, restarts: int, started_at: float) -> Outcome:
     return _infrastructure(frame, TRY_AGAIN, "JobLost", "the Job was deleted before it ended")
 
 
-def _completed(frame: _Frame, pods: Sequence[Mapping[str, Any]]) -> Outcome:
+def stopped(*, number: int, restarts: int, started_at: float) -> Outcome:
+    """Return the outcome of a Job that is gone while the search is suspended with ``Stop``: nobody's fault.
+
+    However often that happens, it costs neither an attempt nor a pause, so it has no end to wait from.
+    """
+    frame = _Frame(number=number, restarts=min(number, restarts + 1), started_at=started_at, finished_at=None)
+    outcome = _failure(frame, TRY_AGAIN, "Stopped", "the Job was stopped: the search is suspended")
+    return replace(outcome, result=replace(outcome.result, finished_at=None))
+
+
+def _completed(frame: _Frame, step: str, pods: Sequence[Mapping[str, Any]]) -> Outcome:
     for pod in sorted(pods, key=index_of):
         state = terminated(pod)
         if state is None or state.get("exitCode") != 0 or index_of(pod) > 0:
             continue
         summary = _json(state.get("message")).get("summary")
         if isinstance(summary, dict):
+            wrong = complaint(step, summary)
+            if wrong is not None:
+                return _failure(
+                    frame, PROTOCOL, "ResultInvalid", f"the account of step {step} cannot be used: {wrong}"
+                )
             result = StepResult(
                 attempt=max(1, frame.number - frame.restarts),
                 state="succeeded",
@@ -144,11 +160,16 @@ def _of_pod(frame: _Frame, pod: Mapping[str, Any]) -> Outcome:
     status, state = pod.get("status") or {}, terminated(pod) or {}
     text = str(state.get("message") or "")
     account = _json(text)
-    code = account.get("exit_code", state.get("exitCode"))
+    told = account.get("exit_code")
+    code = told if isinstance(told, int) and 0 < told < 256 else state.get("exitCode")
     code = code if isinstance(code, int) and not isinstance(code, bool) else None
     if state.get("reason") == "OOMKilled":
         return _failure(frame, OUT_OF_MEMORY, "OOMKilled", _memory_sentence(pod))
     sentence = account.get("error")
+    if code == TRY_AGAIN:
+        # A store or a service that is down. Outages last longer than a few attempts do.
+        why = sentence if isinstance(sentence, str) and sentence else _last_line(text)
+        return _infrastructure(frame, TRY_AGAIN, "Transient", why or "something the step needs is down")
     if isinstance(sentence, str) and sentence:
         return _failure(frame, code, "Error", sentence)
     if status.get("reason"):

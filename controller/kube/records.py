@@ -5,16 +5,18 @@ deleted. The search keeps only the records that can still matter, so its status 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from autosel_runtime.errors import DataError
-from controller.kube.outcomes import Outcome, lost
+from controller.kube.outcomes import TRY_AGAIN, Outcome, lost, stopped
 from controller.kube.podstate import epoch
 from controller.reconcile.model import StepResult, StepState, Trial
 from controller.reconcile.names import step_name, suggest_name
+from controller.reconcile.retry import ENVIRONMENT
 
 Record = Mapping[str, Any]
 
@@ -22,6 +24,7 @@ MAX_MESSAGE = 1024
 MAX_WORD = 128
 FIRST_RESTART_SECONDS = 2.0
 LONGEST_RESTART_SECONDS = 300.0
+UNAVAILABLE = 69
 SEARCH_STEPS_FOR_GOOD = ("setup.prepare", "setup.score")
 
 
@@ -35,16 +38,19 @@ def split_step(name: str, trials: frozenset[str]) -> tuple[str | None, str]:
     return (owner, suffix) if owner in trials else (None, name)
 
 
-def merge_records(previous: Sequence[Record], live: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+def merge_records(
+    previous: Sequence[Record], live: Mapping[str, Outcome], *, stopping: bool = False
+) -> list[dict[str, Any]]:
     """Return the records of one owner from those in its status and the Jobs that exist now, by record name.
 
     What is recorded as ended stays as it is. A Job that was recorded as alive and is not there any more was lost: that
-    is a failure of the infrastructure. So ``live`` must be a fresh list, never a cache that may lag behind.
+    is a failure of the infrastructure, unless the search is ``stopping`` its Jobs. So ``live`` must be a fresh list,
+    never a cache that may lag behind.
     """
     records: dict[str, dict[str, Any]] = {str(record["name"]): dict(record) for record in previous}
     for name, record in records.items():
         if record["state"] in ("Waiting", "Running") and _number(live.get(name)) < record["attempt"]:
-            gone = lost(
+            gone = (stopped if stopping else lost)(
                 number=record["attempt"],
                 restarts=record.get("restarts", 0),
                 started_at=epoch(record.get("startedAt")) or 0.0,
@@ -54,8 +60,28 @@ def merge_records(previous: Sequence[Record], live: Mapping[str, Outcome]) -> li
         old = records.get(name)
         ended = old is not None and old["state"] in ("Succeeded", "Failed")
         if old is None or outcome.number > old["attempt"] or (outcome.number == old["attempt"] and not ended):
-            records[name] = record_of(name, outcome)
+            records[name] = record_of(name, _never_ran(outcome, old))
     return [records[name] for name in sorted(records, key=_order(records))]
+
+
+def reopened(records: Sequence[Record], owner: str | None) -> list[dict[str, Any]]:
+    """Return the records of an owner with those tried again that a person may have mended; for a suspended search.
+
+    A step that failed by its environment (a full disk, a missing permission) stops the whole search, and so does any
+    step of the search itself. Suspended and resumed, the search tries them again; a trial that failed by itself stays
+    as it is, because later proposals saw it so.
+    """
+
+    def again(record: Record) -> bool:
+        return record["state"] == "Failed" and (owner is None or record.get("exitCode") in ENVIRONMENT)
+
+    return [
+        {key: value for key, value in record.items() if key != "finishedAt"}
+        | {"exitCode": TRY_AGAIN, "restarts": record["attempt"]}
+        if again(record)
+        else dict(record)
+        for record in records
+    ]
 
 
 def record_of(name: str, outcome: Outcome) -> dict[str, Any]:
@@ -150,6 +176,18 @@ def _result(record: Record) -> StepResult:
         summary=summary_of(record),
         started_at=epoch(record.get("startedAt")) or 0.0,
         finished_at=finished,
+    )
+
+
+def _never_ran(outcome: Outcome, old: Record | None) -> Outcome:
+    """Tell a step that ran too long from one that found no place to run: that is not the recipe's fault."""
+    if outcome.word != "DeadlineExceeded" or old is None or old["state"] != "Waiting":
+        return outcome
+    why = f"it waited until its deadline: {old.get('message') or old.get('reason')}"
+    return replace(
+        outcome,
+        word="NeverRan",
+        result=replace(outcome.result, exit_code=UNAVAILABLE, reason=why[:MAX_MESSAGE]),
     )
 
 

@@ -45,9 +45,33 @@ def search_of(manifest: Mapping[str, Any]) -> RecipeSearch:
 def trial_manifest(trial: Trial, search: RecipeSearch) -> dict[str, Any]:
     """Return the RecipeTrial to create. Its name is deterministic and its spec never changes."""
     uid, name = search.metadata.uid or "", search.metadata.name
+    try:
+        spec = _trial_spec(trial, search)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"the proposal for {trial.name} makes no RecipeTrial: {field}: {first['msg']}"
+        ) from error
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "RecipeTrial",
+        "metadata": {
+            "name": names.trial_object_name(name, trial.name),
+            "namespace": search.metadata.namespace or "default",
+            "labels": names.search_labels(name, uid) | {names.TRIAL: trial.name},
+            # The API server writes 1.0 as 1, and recipes are identified by their exact JSON.
+            "annotations": {names.RECIPE: canonical_json(trial.recipe.model_dump(mode="json")).decode()},
+            "ownerReferences": [owner_reference(Owner(kind="RecipeSearch", name=name, uid=uid))],
+        },
+        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+
+
+def _trial_spec(trial: Trial, search: RecipeSearch) -> RecipeTrialSpec:
     expected = trial.mean is not None and trial.deviation is not None
-    spec = RecipeTrialSpec(
-        search_ref=name,
+    return RecipeTrialSpec(
+        search_ref=search.metadata.name,
         role=trial.role,
         ordinal=trial.ordinal,
         recipe=trial.recipe,
@@ -64,19 +88,6 @@ def trial_manifest(trial: Trial, search: RecipeSearch) -> dict[str, Any]:
         state_vector=dict(trial.state_vector),
         rationale=trial.rationale[:MAX_MESSAGE],
     )
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "RecipeTrial",
-        "metadata": {
-            "name": names.trial_object_name(name, trial.name),
-            "namespace": search.metadata.namespace or "default",
-            "labels": names.search_labels(name, uid) | {names.TRIAL: trial.name},
-            # The API server writes 1.0 as 1, and recipes are identified by their exact JSON.
-            "annotations": {names.RECIPE: canonical_json(trial.recipe.model_dump(mode="json")).decode()},
-            "ownerReferences": [owner_reference(Owner(kind="RecipeSearch", name=name, uid=uid))],
-        },
-        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-    }
 
 
 def trial_of(manifest: Mapping[str, Any]) -> Trial:
@@ -119,7 +130,7 @@ def trial_status(
     now: datetime,
 ) -> dict[str, Any]:
     """Return the whole status of a trial; it replaces the previous one. The same input gives the same status."""
-    waiting = next((record for record in records if record["state"] == "Waiting"), None)
+    waiting = _held_up(view, records)
     message = view.message or (f"scored {view.score:.4f}" if view.score is not None else "")
     if not message and waiting is not None:
         message = f"{waiting['name']} waits: {waiting['message']}"
@@ -143,6 +154,14 @@ def trial_status(
             for name, task in sorted(view.tasks.items())
         ][:MAX_TASKS]
     return status
+
+
+def _held_up(view: TrialView, records: Sequence[Record]) -> Record | None:
+    """Return the step that waits: for its pod, or, after a failure that is not final, for its next Job."""
+    waiting = next((record for record in records if record["state"] == "Waiting"), None)
+    if waiting is None and not view.terminal:
+        waiting = next((record for record in records if record["state"] == "Failed"), None)
+    return waiting
 
 
 def _conditions(view: TrialView, message: str, waiting: Record | None) -> tuple[Condition, ...]:

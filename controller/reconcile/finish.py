@@ -38,7 +38,13 @@ def finish(
     if not choose.summaries:
         return _step_only(choose, "choosing the recipe")
     chosen = int(choose.summaries[0]["chosen"])
-    winner = next(view for view in search_views if view.trial.ordinal == chosen)
+    winner = next(
+        (view for view in search_views if view.trial.ordinal == chosen and view.score is not None), None
+    )
+    if winner is None:
+        return Finish(
+            failed=f"the choice fell on trial {chosen}, which has no score; the step's image is at fault"
+        )
 
     create = _random_baseline(winner, baseline_views, prepared)
     open_baselines = [view for view in baseline_views if not view.terminal]

@@ -26,9 +26,14 @@ def verdict(result: StepResult | None, policy: FailurePolicy, now: float) -> Ver
         return "absent"
     if result.state != "failed":
         return "running" if result.state == "running" else "succeeded"
-    if result.exit_code in PERMANENT or result.attempt > policy.retries:
+    if is_final(result, policy):
         return "failed"
     return "retry" if now >= _not_before(result) else "waiting"
+
+
+def is_final(result: StepResult, policy: FailurePolicy) -> bool:
+    """Say whether a failed step is not tried again."""
+    return result.exit_code in PERMANENT or result.attempt > policy.retries
 
 
 def wait_seconds(result: StepResult, now: float) -> float:

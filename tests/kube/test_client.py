@@ -15,6 +15,7 @@ from controller.kube import watching
 from controller.kube.auth import Access, from_kubeconfig, in_cluster
 from controller.kube.client import Client, RateLimit, open_client
 from controller.kube.errors import (
+    AdmissionUnavailableError,
     AlreadyExistsError,
     ApiError,
     ConflictError,
@@ -76,7 +77,7 @@ def refusal(status: int, **body: Any) -> Answer:
         (403, {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}, NamespaceTerminatingError),
         (403, {"message": "User cannot create resource"}, ForbiddenError),
         (429, {}, TooManyRequestsError),
-        (500, {"message": "failed calling webhook"}, ServerUnavailableError),
+        (500, {"message": "failed calling webhook"}, AdmissionUnavailableError),
         (503, {}, ServerUnavailableError),
         (504, {"reason": "Timeout"}, ServerUnavailableError),
         (418, {}, ApiError),
