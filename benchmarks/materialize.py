@@ -14,7 +14,8 @@ process's largest resident memory, mapped pages included.
 ``--plain`` adds, at 90,000 rows, the shape that a first implementation has: samples as dictionaries, sorted lists,
 white-space words counted around every step, and the state computed from the samples around every step ("states
 10") or once at the end ("states 1"). ``--candidates N`` executes N different candidates that each retune one
-step of an anchor recipe, half of them after a swap or a drop, with and without the prefix cache.
+step of an anchor recipe, half of them after a swap or a drop, with and without the prefix cache; "digests": with the cache and
+the digest of every subset, the ids sorted before (once a suggest step).
 """
 
 import argparse
@@ -146,8 +147,8 @@ def digest_of(rows: Any) -> str:
     return hashlib.sha256(np.asarray(rows, dtype=np.int64).tobytes()).hexdigest()[:12]
 
 
-def run_candidates(folder: Path, count: int, *, cached: bool) -> dict[str, Any]:
-    """Execute candidates that are one edit away from an anchor, each with its state vector."""
+def run_candidates(folder: Path, count: int, *, cached: bool, digests: bool) -> dict[str, Any]:
+    """Execute candidates that are one edit away from an anchor, each with its state vector, and with its digest."""
     columns = prepare(open_pool(folder))
     draw = random.Random(3)
     anchor = [
@@ -177,10 +178,24 @@ def run_candidates(folder: Path, count: int, *, cached: bool) -> dict[str, Any]:
         recipe = edit()
         distinct[recipe_digest(recipe)] = recipe
     recipes = list(distinct.values())
-    sizes, wall, cpu = timed(
-        lambda: [execute(recipe, columns, seed=1, cache=cache).size for recipe in recipes]
-    )
-    return {"kept": round(sum(sizes) / count), "wall": wall, "cpu": cpu}
+    ids = [f"{draw.getrandbits(96):024x}" for _ in range(columns.rows)]
+    ids[49::50] = [f"{one}~1" for one in ids[48::50]]
+    digest, *once = timed(lambda: masks.subset_digester(ids))
+
+    def candidates() -> list[int]:
+        done = [execute(recipe, columns, seed=1, cache=cache) for recipe in recipes]
+        return [one.size for one in done]
+
+    def with_digests() -> list[int]:
+        sizes: list[int] = []
+        for recipe in recipes:
+            one = execute(recipe, columns, seed=1, cache=cache)
+            digest(one.mask)
+            sizes.append(one.size)
+        return sizes
+
+    sizes, wall, cpu = timed(with_digests if digests else candidates)
+    return {"kept": round(sum(sizes) / count), "wall": wall, "cpu": cpu, "sorting": once[0]}
 
 
 Samples = list[dict[str, Any]]
@@ -312,7 +327,9 @@ def child(arguments: argparse.Namespace) -> None:
     elif kind == "plain":
         line = run_plain(folder, arguments.recipe, arguments.states)
     else:
-        line = run_candidates(folder, arguments.candidates, cached=kind == "cached")
+        line = run_candidates(
+            folder, arguments.candidates, cached=kind != "uncached", digests=kind == "digests"
+        )
     line["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     sys.stdout.write(json.dumps(line))
 
@@ -378,7 +395,7 @@ def main() -> None:
                         show(f"{what}: {recipe}, plain lists, states {states}", plain)
                         if recipe == "B" and plain["digest"] != line["digest"]:
                             raise SystemExit("autosel and the plain lists keep different rows")
-                for kind in ("cached", "uncached") if arguments.candidates else ():
+                for kind in ("digests", "cached", "uncached") if arguments.candidates else ():
                     line = spawn(kind, folder, candidates=arguments.candidates)
                     speeds.append(
                         f"{what:24s} {kind:9s} {arguments.candidates * 60 / line['wall']:10,.0f} "

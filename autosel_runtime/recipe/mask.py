@@ -115,12 +115,39 @@ def subset_digest(ids: Sequence[str], mask: Mask) -> str:
 
 
 def subset_digester(ids: Sequence[str]) -> Callable[[Mask], str]:
-    """Return ``subset_digest`` for one pool, its ids sorted once and for all."""
-    order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
-    lines = np.empty(len(ids), dtype=np.object_)
-    lines[:] = [f"{ids[row]}\n".encode() for row in order.tolist()]
-    return lambda mask: _digest_lines(lines[contains(mask, order)].tolist())
+    """Return ``subset_digest`` for one pool, its ids sorted once and for all: for many subsets of a million rows.
+
+    Ids hold no NUL character; memory is that of the longest id for every row.
+    """
+    n = len(ids)
+    order = _text_order(ids)
+    texts = [f"{ids[row]}\n".encode() for row in order.tolist()]
+    lines = np.array(texts or [b""], dtype=np.bytes_)[:n]
+    padded = any(len(text) < lines.itemsize for text in texts)
+
+    def digest(mask: Mask) -> str:
+        text = lines.take(np.flatnonzero(to_bools(mask, n)[order])).tobytes()
+        return _sha256(text.translate(None, b"\0") if padded else text)
+
+    return digest
+
+
+def _text_order(ids: Sequence[str]) -> Rows:
+    """Return the rows in the order of their ids: by the first eight bytes as one number, then what they leave equal."""
+    starts = np.array([one.encode()[:8] for one in ids] or [b""], dtype="S8")[: len(ids)]
+    numbers = starts.view(">u8").astype(np.uint64)
+    order = np.argsort(numbers, kind="stable").astype(np.int64)
+    same = np.diff(numbers[order]) == 0
+    tied = np.zeros(len(ids), dtype=np.bool_)
+    tied[1:] |= same
+    tied[:-1] |= same
+    order[tied] = sorted(order[tied].tolist(), key=ids.__getitem__)
+    return order
 
 
 def _digest_lines(lines: Sequence[bytes]) -> str:
-    return f"sha256:{hashlib.sha256(b''.join(lines)).hexdigest()}"
+    return _sha256(b"".join(lines))
+
+
+def _sha256(text: bytes) -> str:
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"

@@ -15,7 +15,7 @@ from autosel_runtime.api.search import LlmEndpoint, Recipe, SearchSettings
 from autosel_runtime.digest import canonical_json
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from autosel_runtime.recipe.execute import PrefixCache, execute
-from autosel_runtime.recipe.mask import subset_digest
+from autosel_runtime.recipe.mask import subset_digester
 from autosel_runtime.recipe.operator import Catalog
 from autosel_runtime.recipe.prepared import prepare as prepare_columns
 from autosel_runtime.search.history import Realised, TrialRecord
@@ -46,7 +46,7 @@ def suggest(context: StepContext) -> StepOutput:
         for key in (str(row["ordinal"]), row["recipe_digest"])
     }
     prepared = prepare_columns(columns, subsets=SubsetMasks(context, prefixes))
-    cache, ids = PrefixCache(), pool.ids().to_pylist()
+    cache, digest = PrefixCache(), subset_digester(pool.ids().to_pylist())
     named = recorded_names(context.spec, pool)
 
     def materialise(recipe: Recipe, seed: int) -> Realised | str:
@@ -58,7 +58,7 @@ def suggest(context: StepContext) -> StepOutput:
         except AutoselError as error:
             return str(error)
         return Realised(
-            subset_digest=subset_digest(ids, done.mask),
+            subset_digest=digest(done.mask),
             size=done.size,
             retain=done.size / pool.rows,
             state_vector=recorded_state(done.state, named),
