@@ -14,8 +14,8 @@ process's largest resident memory, mapped pages included.
 ``--plain`` adds, at 90,000 rows, the shape that a first implementation has: samples as dictionaries, sorted lists,
 white-space words counted around every step, and the state computed from the samples around every step ("states
 10") or once at the end ("states 1"). ``--candidates N`` executes N different candidates that each retune one
-step of an anchor recipe, half of them after a swap or a drop, with and without the prefix cache; "digests": with the cache and
-the digest of every subset, the ids sorted before (once a suggest step).
+step of an anchor recipe, half of them after a swap or a drop, with and without the prefix cache; "digests": with the
+cache and the digest of every subset, the ids sorted before (once a suggest step).
 """
 
 import argparse
