@@ -4,13 +4,16 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart test lint bench generate lock clean
+.PHONY: quickstart test e2e lint bench generate lock clean
 
 quickstart: .venv/installed  ## a real search on this machine, in minutes; report under runs/quickstart
 	$(BIN)/autosel run examples/quickstart/search.yaml --out runs/quickstart
 
 test: .venv/installed lint  ## lint, types, layers and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+e2e: .venv/installed  ## the operator on a real node: docs/testing.md says what it needs
+	tests/e2e/run.sh
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,0 +1,133 @@
+"""The end to end test, inside or beside a cluster: ``python -m tests.e2e FOLDER``; tests/e2e/run.sh starts it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e import disturbances, documents, world
+from tests.e2e.checks import Checks, demand
+from tests.e2e.cluster import Cluster, Search, until
+from tests.e2e.compare import cluster_report, machine_report, same_search
+from tests.e2e.secret_values import search_for_values
+from tests.e2e.two_nodes import train_on_two_nodes
+from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed, seaweed
+
+FIRST_BUDGET = 6
+LONGEST_SEARCH = 900
+
+
+def main() -> int:
+    """Run all checks in order; the first that fails ends the run."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    checks, given = Checks(), world.settings()
+    document = documents.example()
+    try:
+        with checks.check("the search on one machine"):
+            machine = _on_this_machine(document, folder)
+        with seaweed(folder / "storage", given.address) as store:
+            _in_the_cluster(checks, given, document, machine, store)
+    except Exception as error:
+        print(f"e2e: failed: {error}", flush=True)
+        _show(given.cluster)
+        return 1
+    checks.summary()
+    return 0
+
+
+def _on_this_machine(document: documents.Document, folder: Path) -> dict[str, Any]:
+    path = folder / "machine.yaml"
+    path.write_text(yaml.safe_dump(documents.for_machine(document)))
+    command = [
+        sys.executable,
+        "-m",
+        "autosel_runtime.cli",
+        "run",
+        str(path),
+        "--out",
+        str(folder / "machine"),
+    ]
+    with (folder / "machine.log").open("wb") as log:
+        done = subprocess.run(command, stdout=log, stderr=log, cwd=world.ROOT)
+    demand(done.returncode == 0, (folder / "machine.log").read_text()[-2000:])
+    return machine_report(folder / "machine")
+
+
+def _in_the_cluster(
+    checks: Checks,
+    given: world.Settings,
+    document: documents.Document,
+    machine: dict[str, Any],
+    store: Seaweed,
+) -> None:
+    cluster, team = given.cluster, world.TEAM
+    with checks.check("inputs in object storage"):
+        world.upload(store, documents.inputs(document))
+    with checks.check("helm install"):
+        world.make_namespaces(cluster)
+        world.install(cluster, given.image_prefix)
+    remote = documents.for_cluster(document, bucket=world.BUCKET, endpoint=store.endpoint, namespace=team)
+    remote["spec"]["budget"]["evaluations"] = FIRST_BUDGET
+    search = Search(cluster=cluster, namespace=team, name=document["metadata"]["name"])
+    with checks.check("the search is accepted and its pool prepared"):
+        cluster.run("apply", "-f", "-", text=yaml.safe_dump(remote))
+        until(lambda: search.pods("score", "Succeeded"), what=f"score done; {search.words()}", seconds=300)
+    with checks.check("helm upgrade in the middle"):
+        disturbances.upgrade(search)
+    with checks.check("a step's pod deleted"):
+        disturbances.delete_step_pod(search)
+    with checks.check("the controller's pod deleted"):
+        disturbances.delete_controller(search)
+    with checks.check("a step out of memory"):
+        disturbances.out_of_memory(search)
+    with checks.check("suspend and resume"):
+        disturbances.suspend_and_resume(search)
+    with checks.check("object storage away for a minute"):
+        disturbances.storage_outage(search, store)
+    with checks.check("kubectl wait --for=condition=Succeeded"):
+        search.wait("Succeeded", LONGEST_SEARCH)
+    with checks.check("budget raised"):
+        disturbances.raise_budget(search, document["spec"]["budget"]["evaluations"], LONGEST_SEARCH)
+    with checks.check("no trial failed and no step ran twice"):
+        disturbances.nothing_failed_and_nothing_ran_twice(search)
+    with checks.check("same trials, subsets and scores as on one machine"):
+        same_search(cluster_report(store, world.BUCKET, search.name), machine)
+    with checks.check("train on two nodes"):
+        train_on_two_nodes(cluster, store, documents.for_two_nodes(remote))
+    with checks.check("no value of a Secret in objects, events or logs"):
+        searched = search_for_values(cluster, (team, world.SYSTEM), (ACCESS_KEY, SECRET_KEY))
+        demand(searched > 20, f"only {searched} texts were there to search")
+    with checks.check("helm uninstall keeps results and leaves nothing that runs"):
+        _uninstall(cluster, search, store)
+
+
+def _uninstall(cluster: Cluster, search: Search, store: Seaweed) -> None:
+    before, trials = world.stored_results(store), len(search.trials())
+    cluster.helm("uninstall", "autosel", "--namespace", world.SYSTEM, "--wait")
+    until(
+        lambda: not cluster.items("pods", "-n", world.SYSTEM), what="the controller's pod is gone", seconds=90
+    )
+    pods = [*search.pods(), *search.pods(phase="Pending")]
+    demand(not pods, f"pods still run: {[pod['metadata']['name'] for pod in pods]}")
+    demand(search.evaluations() and len(search.trials()) == trials, "the search or its trials are gone")
+    demand(world.stored_results(store) == before, "results in the bucket changed")
+
+
+def _show(cluster: Cluster) -> None:
+    for arguments in (
+        ("get", "recipesearches,recipetrials,jobs,pods", "-A"),
+        ("get", "events", "-n", world.TEAM, "--sort-by=.lastTimestamp"),
+        ("get", "recipesearches", "-n", world.TEAM, "-o", "yaml"),
+        ("logs", "deployment/autosel", "-n", world.SYSTEM, "--tail=60"),
+    ):
+        try:
+            print(cluster.run(*arguments)[-12_000:], flush=True)
+        except Exception as error:
+            print(f"e2e: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

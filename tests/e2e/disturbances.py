@@ -1,0 +1,143 @@
+"""What happens to a search in its life: each function disturbs one and demands that it goes on."""
+
+import time
+from collections import Counter
+from typing import Any
+
+from tests.e2e.checks import demand
+from tests.e2e.cluster import Search, until
+from tests.e2e.world import CHART, CONTROLLER, SYSTEM
+from tests.seaweed import Seaweed
+
+TOO_LITTLE, ENOUGH = "100Mi", "1536Mi"
+OUTAGE_SECONDS = 60
+PATIENCE = 400.0
+
+
+def upgrade(search: Search) -> None:
+    """Upgrade the release: the controller's pod is replaced."""
+    before = _controller(search)
+    search.cluster.helm(
+        "upgrade", "autosel", str(CHART), "--namespace", SYSTEM, "--reuse-values", "--set", "logLevel=debug",
+        "--wait", "--timeout", "180s",
+    )  # fmt: skip
+    demand(before.isdisjoint(_controller(search)), "the upgrade left the old pod of the controller")
+    _goes_on(search)
+
+
+def delete_step_pod(search: Search) -> None:
+    """Delete the pod of a train step while it runs: the step is done again and its trial is not failed."""
+    pod = until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)[0]
+    job = pod["metadata"]["labels"]["batch.kubernetes.io/job-name"]
+    step = search.cluster.get("job", job, "-n", search.namespace)["metadata"]["annotations"][
+        "autosel.dev/step-name"
+    ]
+    search.cluster.run("delete", "pod", pod["metadata"]["name"], "-n", search.namespace, "--wait=false")
+
+    def done_again() -> bool:
+        jobs = [entry for entry in search.jobs("train") if _step(entry) == step]
+        return len(jobs) > 1 and any(_is(entry, "Complete") for entry in jobs)
+
+    until(done_again, what=f"step {step} done again by another Job", seconds=PATIENCE)
+
+
+def delete_controller(search: Search) -> None:
+    """Delete the controller's pod while a step runs: the step goes on, and the next controller takes it over."""
+    until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)
+    running = {
+        job["metadata"]["uid"] for job in search.jobs() if not _is(job, "Complete") and not _is(job, "Failed")
+    }
+    search.cluster.run("delete", "pod", *CONTROLLER)
+    search.cluster.run("rollout", "status", "deployment/autosel", "-n", SYSTEM, "--timeout=120s")
+    kept = {job["metadata"]["uid"] for job in search.jobs()}
+    demand(running <= kept, "the new controller deleted Jobs that ran")
+    _goes_on(search)
+
+
+def out_of_memory(search: Search) -> None:
+    """Give evaluations too little memory: the kernel kills one, the record says why, and with enough it succeeds."""
+    search.patch({"steps": {"evaluate": {"memory": TOO_LITTLE}}})
+
+    def killed() -> list[tuple[str, Any]]:
+        return [(owner, record) for owner, record in search.records() if record.get("reason") == "OOMKilled"]
+
+    owner, record = until(killed, what="a step that is recorded as OOMKilled", seconds=PATIENCE, every=0.3)[0]
+    search.patch({"steps": {"evaluate": {"memory": ENOUGH}}})
+    demand(TOO_LITTLE in record["message"], f"the record names no limit: {record['message']}")
+
+    def mended() -> bool:
+        return any(
+            other == owner and entry["name"] == record["name"] and entry["state"] == "Succeeded"
+            for other, entry in search.records()
+        )
+
+    until(mended, what=f"step {record['name']} of {owner} succeeds with enough memory", seconds=PATIENCE)
+
+
+def suspend_and_resume(search: Search) -> None:
+    """Suspend: what runs is let finish, nothing new starts. Resume: it goes on."""
+    until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)
+    search.patch({"suspend": True})
+    search.wait("Suspended", 60)
+    until(lambda: not _active(search), what="running steps drained", seconds=PATIENCE)
+    jobs = {job["metadata"]["name"] for job in search.jobs()}
+    time.sleep(10)
+    more = {job["metadata"]["name"] for job in search.jobs()} - jobs
+    demand(not more, f"a suspended search started {more}")
+    search.patch({"suspend": False})
+    _goes_on(search)
+
+
+def storage_outage(search: Search, store: Seaweed) -> None:
+    """Kill the object storage for a minute while steps run: nothing is lost but time."""
+    until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)
+    store.kill()
+    time.sleep(OUTAGE_SECONDS)
+    store.start()
+    _goes_on(search)
+
+
+def raise_budget(search: Search, evaluations: int, seconds: int) -> None:
+    """Raise the budget of a finished search: it goes on where it stopped."""
+    before = {job["metadata"]["name"] for job in search.jobs("train")}
+    search.patch({"budget": {"evaluations": evaluations}})
+    until(lambda: search.evaluations() == evaluations, what=f"{evaluations} evaluations", seconds=seconds)
+    search.wait("Succeeded", seconds)
+    demand({job["metadata"]["name"] for job in search.jobs("train")} > before, "no trial was trained")
+
+
+def nothing_failed_and_nothing_ran_twice(search: Search) -> None:
+    """Demand that no disturbance cost a trial, and that no step that had succeeded was run again."""
+    progress = search.read()["status"]["progress"]
+    demand(progress["failed"] == 0 and progress["invalid"] == 0, f"trials failed: {search.words()}")
+    done = Counter(_step(job) for job in search.jobs() if _is(job, "Complete"))
+    twice = [step for step, times in done.items() if times > 1]
+    demand(not twice, f"steps succeeded twice: {twice}")
+    demand(len(done) > 0, "no Job is left to look at")
+
+
+def _goes_on(search: Search) -> None:
+    """Demand a step that began after now and succeeds."""
+    before = {job["metadata"]["uid"] for job in search.jobs()}
+
+    def succeeded() -> bool:
+        return any(job["metadata"]["uid"] not in before and _is(job, "Complete") for job in search.jobs())
+
+    until(succeeded, what=f"a new step that succeeds; {search.words()}", seconds=PATIENCE)
+
+
+def _controller(search: Search) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in search.cluster.items("pods", *CONTROLLER)}
+
+
+def _active(search: Search) -> list[Any]:
+    return [*search.pods(), *search.pods(phase="Pending")]
+
+
+def _step(job: Any) -> str:
+    return job["metadata"]["annotations"]["autosel.dev/step-name"]
+
+
+def _is(job: Any, condition: str) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(entry["type"] == condition and entry["status"] == "True" for entry in conditions)
