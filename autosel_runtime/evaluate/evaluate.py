@@ -82,11 +82,19 @@ def evaluate(
 
 
 def merge(
-    *, shards: Sequence[Path], tasks: Sequence[Task], half: Half, spec: EvaluationSpec, base: Path, out: Path
+    *,
+    shards: Sequence[Path],
+    tasks: Sequence[Task],
+    half: Half,
+    spec: EvaluationSpec,
+    base: Path,
+    out: Path,
+    seconds: float = 0.0,
 ) -> Evaluation:
     """Join the parts that ``evaluate`` wrote into folders ``shards``, in shard order, and write the whole.
 
-    Raises NoInputError when a part is missing, DataError when an item is missing, unknown or there twice.
+    ``seconds`` is the time that scoring them took. Raises NoInputError when a part is missing, DataError when an item
+    is missing, unknown or there twice.
     """
     items: list[ItemResult] = []
     for index, folder in enumerate(shards):
@@ -98,7 +106,7 @@ def merge(
             order[loaded.task.name, item.id] = len(order)
     # Items of lm-evaluation-harness have no order of their own here; they follow, by task and id.
     items.sort(key=lambda item: (order.get((item.task, item.item), len(order)), item.task, item.item))
-    evaluation = summarize(items, tasks, half=half, seconds=0.0)
+    evaluation = summarize(items, tasks, half=half, seconds=seconds)
     write_evaluation(evaluation, out, details=_details(spec))
     return evaluation
 

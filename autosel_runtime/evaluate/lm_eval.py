@@ -3,6 +3,9 @@
 The items of a half are chosen here, by the content of each document, and only they are run. A group (``mmlu``,
 say) counts as one task whose items are those of all its members. Where a task reports several metrics or
 filters, the tolerant filter (``flexible-extract``) and the task's first metric are taken.
+
+The library batches the documents of a task by itself, and in other batches a model gives slightly other numbers. So a
+sharded evaluation does not split these tasks: each falls to one shard, whole.
 """
 
 import importlib
@@ -41,8 +44,12 @@ def run_named_tasks(
     """Score a model on ``tasks`` that name an ``lm_eval`` task, or a task YAML of that library below ``base``.
 
     Raises UnavailableError without the library, DataError for an unknown task, NoInputError for its data,
-    ConfigError when a task's scores are not in 0..1.
+    ConfigError when a task's scores are not in 0..1. With ``shard`` (index, count) every count-th task is scored.
     """
+    if shard is not None:
+        tasks = tasks[shard[0] :: shard[1]]
+    if not tasks:
+        return []
     harness = _harness()
     found: list[tuple[Task, Any, dict[str, Any]]] = []
     for task in tasks:
@@ -67,7 +74,7 @@ def run_named_tasks(
     )
     results: list[ItemResult] = []
     for task, manager, members in found:
-        indices = _chosen(task, members, half, spec, shard)
+        indices = _chosen(task, members, half, spec)
         if indices:
             results.extend(_run(harness, manager, engine, tokenizer, task, members, indices, spec))
     return sorted(results, key=lambda result: (result.task, result.item))
@@ -141,9 +148,7 @@ def _one_filter(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [sample for sample in samples if sample["filter"] == chosen]
 
 
-def _chosen(
-    task: Task, members: Mapping[str, Any], half: Half, spec: EvaluationSpec, shard: tuple[int, int] | None
-) -> dict[str, list[int]]:
+def _chosen(task: Task, members: Mapping[str, Any], half: Half, spec: EvaluationSpec) -> dict[str, list[int]]:
     """Return the places of the documents to run, by member, in order."""
     places: dict[str, tuple[str, int]] = {}
     for name, ids in _ids(members).items():
@@ -156,8 +161,6 @@ def _chosen(
         keys = [key for key in keys if key in kept]
     items = [Item(id=key, task=task.name, messages=(), gold="") for key in keys]
     chosen = half_of(items, half, task=task.name, seed=spec.split_seed, fraction=spec.search_fraction)
-    if shard is not None:
-        chosen = chosen[shard[0] :: shard[1]]
     indices: dict[str, list[int]] = {}
     for item in chosen:
         name, place = places[item.id]

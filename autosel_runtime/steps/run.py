@@ -16,6 +16,7 @@ from autosel_runtime.errors import AutoselError
 from autosel_runtime.steps.context import StepContext, StepOutput, open_context
 from autosel_runtime.steps.document import StepDocument, read_document
 from autosel_runtime.steps.kept import keep, recall
+from autosel_runtime.steps.sharing import Share, SharedStep, run_share, share_of, sweep_shards
 from autosel_runtime.store.publish import Marker, find, publish, sweep
 
 RESULT_FILE_VARIABLE = "AUTOSEL_RESULT_FILE"
@@ -25,7 +26,9 @@ MAX_REASON = 1000
 def run_document(uri: str) -> int:
     """Run the step whose document lies at ``uri``; return the exit code. The result file tells the rest."""
     try:
-        summary = run_step(read_document(uri))
+        document = read_document(uri)
+        share = share_of(document.step, os.environ)
+        result = {"summary": run_step(document)} if share is None else run_shared(document, share)
     except AutoselError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -41,7 +44,7 @@ def run_document(uri: str) -> int:
         # The last line of defence: an unexpected fault ends as one sentence, with the trace in the log.
         _print_trace()
         return _fail(f"internal error: {type(error).__name__}: {error}", _exit_code_of(error))
-    return 0 if not _publishes() or _write_result({"summary": summary}) else 73
+    return 0 if not _publishes() or _write_result(result) else 73
 
 
 def run_step(document: StepDocument) -> Mapping[str, Any]:
@@ -67,6 +70,19 @@ def run_step(document: StepDocument) -> Mapping[str, Any]:
             sweep(context.store, document.output)  # what earlier attempts left half-written
     shutil.rmtree(context.work, ignore_errors=True)
     return {**marker.summary, "cached": not _is_own(marker, document)}
+
+
+def run_shared(document: StepDocument, share: Share) -> Mapping[str, Any]:
+    """Do this process's share of a step; return ``summary`` if that finished the step, else ``shard``."""
+    context = open_context(document)
+    marker = find(context.store, document.output)
+    if marker is not None and _is_own(marker, document):
+        sweep_shards(context)  # the process that published may have died before it did that
+    if marker is None:
+        marker = run_share(context, share, _shared(document.step), attempt=attempt_id(document))
+    if marker is None:
+        return {"shard": {"index": share.index, "count": share.count}}
+    return {"summary": {**marker.summary, "cached": not _is_own(marker, document)}}
 
 
 def _publishes() -> bool:
@@ -101,6 +117,16 @@ def _function(step: str) -> Callable[[StepContext], StepOutput]:
         case _:
             from autosel_runtime.steps.report import report as function
     return function
+
+
+def _shared(step: str) -> SharedStep:
+    if step == "score":
+        from autosel_runtime.steps.score import SHARED_SCORE
+
+        return SHARED_SCORE
+    from autosel_runtime.steps.evaluate import SHARED_EVALUATE
+
+    return SHARED_EVALUATE
 
 
 def _exit_code_of(error: Exception) -> int:

@@ -1,15 +1,21 @@
 """score: compute the signals of the pool, shard by shard; a new attempt goes on where the last one ended."""
 
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from autosel_runtime.errors import ConfigError
 from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.recipe.extension import load_extensions
+from autosel_runtime.signals.language_model import choose_dtype
 from autosel_runtime.signals.score import score_pool
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.data import open_pool
 from autosel_runtime.steps.device import device_count
+from autosel_runtime.steps.sharing import Share, SharedStep, total
 from autosel_runtime.steps.summary import head
+from autosel_runtime.store.publish import Marker
 
 SIGNALS_BYTES = 2500  # of the summary; all signals are in signals.json
 
@@ -17,6 +23,49 @@ SIGNALS_BYTES = 2500  # of the summary; all signals are in signals.json
 def score(context: StepContext) -> StepOutput:
     """Compute all signals that the search asks for."""
     started = time.monotonic()
+    out = context.work / "signals"
+    manifest = _score(context, out=out, work=context.work / "shards")
+    return _output(out, manifest, **_spent(context, started))
+
+
+def _score_part(context: StepContext, share: Share) -> StepOutput:
+    """Compute every count-th shard of the pool; with more pods than shards some have nothing to do."""
+    started = time.monotonic()
+    work = context.work / "shards"
+    _score(context, out=context.work / "signals", work=work, shards=(share.index, share.count))
+    files = {name: path for name, path in files_of(work).items() if name.endswith(".npz")}
+    return StepOutput(files=files, summary=_spent(context, started))
+
+
+def _merge_parts(context: StepContext, folder: Path, parts: Sequence[Marker]) -> StepOutput:
+    """Finish the signals of the whole pool (ranks, groups, pairs) from the shards in ``folder``."""
+    started = time.monotonic()
+    out = context.work / "signals"
+    manifest = _score(context, out=out, work=folder)
+    merging = _spent(context, started)
+    return _output(
+        out,
+        manifest,
+        seconds=round(max(part.summary["seconds"] for part in parts) + merging["seconds"], 2),
+        accelerator_seconds=round(total(parts, "accelerator_seconds") + merging["accelerator_seconds"], 2),
+    )
+
+
+def _layout(context: StepContext) -> Mapping[str, Any]:
+    signals = context.spec.signals
+    model = signals.language_model
+    return {
+        "rows_per_shard": signals.rows_per_shard,
+        "dtype": choose_dtype(model) if model.enabled else None,
+    }
+
+
+SHARED_SCORE = SharedStep(layout=_layout, part=_score_part, merge=_merge_parts)
+
+
+def _score(
+    context: StepContext, *, out: Path, work: Path, shards: tuple[int, int] | None = None
+) -> dict[str, Any]:
     spec = context.spec
     language_model = spec.signals.language_model
     model = context.model(language_model.model or spec.model.uri) if language_model.enabled else None
@@ -24,18 +73,31 @@ def score(context: StepContext) -> StepOutput:
         raise ConfigError(
             f"spec.signals.languageModel.model: signals need a model folder, found the hub id {model!r}"
         )
-    out = context.work / "signals"
-    manifest = score_pool(
+    return score_pool(
         open_pool(context),
         spec.signals,
         model_dir=model,
         chat_template=spec.model.chat_template,
-        targets={target.name: load_queries(target, context.base) for target in spec.targets},
+        targets={
+            target.name: load_queries(target, context.base)
+            for target in spec.targets
+        },
         out=out,
-        work=context.work / "shards",
+        work=work,
+        shards=shards,
         extensions=load_extensions(spec.search.extensions).signals,
     )
+
+
+def _spent(context: StepContext, started: float) -> dict[str, float]:
     seconds = time.monotonic() - started
+    devices = device_count() if context.spec.signals.language_model.enabled else 0
+    return {"seconds": round(seconds, 2), "accelerator_seconds": round(seconds * devices, 2)}
+
+
+def _output(
+    out: Path, manifest: Mapping[str, Any], *, seconds: float, accelerator_seconds: float
+) -> StepOutput:
     names, left_out = head(dict.fromkeys(sorted(manifest["scalars"])), SIGNALS_BYTES)
     return StepOutput(
         files=files_of(out),
@@ -44,7 +106,7 @@ def score(context: StepContext) -> StepOutput:
             "signals": list(names),
             "signals_left_out": left_out,
             "fingerprint": manifest["fingerprint"],
-            "seconds": round(seconds, 2),
-            "accelerator_seconds": round(seconds * device_count(), 2) if model else 0.0,
+            "seconds": seconds,
+            "accelerator_seconds": accelerator_seconds,
         },
     )
