@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 
 from autosel_runtime.pool.files import InputFile
+from autosel_runtime.pool.json_form import JsonForm, after_list, json_form
 from autosel_runtime.pool.streams import (
     MAX_RECORD_BYTES,
     ArrayError,
     Source,
     TooLongError,
     elements,
-    first_byte,
     lines,
     open_bytes,
 )
@@ -36,11 +36,8 @@ def counts_lines(file: InputFile) -> bool:
     """Tell whether places in this file are 1-based lines; otherwise they are 0-based record numbers."""
     if file.is_table:
         return False
-    if file.lines_only:
-        return True
     try:
-        with open_bytes(file.path, file.compression) as source:
-            return first_byte(source.stream) != b"["
+        return json_form(file).kind == "lines"
     except OSError:
         return True
 
@@ -50,7 +47,8 @@ def read_records(
 ) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
     """Yield (place, record) of every record of ``file`` in order; one that cannot be read is a Broken.
 
-    Place is the 1-based line of JSONL, the 0-based index of an array's element or a table's row. ``report``
+    Place is the 1-based line of JSONL, the 0-based index of an array's element or a table's row; the array may be
+    the one list of objects inside an object. ``report``
     is told from time to time how many bytes of the file have been read. Damage that ends the file early is
     one Broken at the place where it was met. NoInputError when the file cannot be opened.
     """
@@ -76,8 +74,12 @@ def _json_records(
 ) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
     place = -1
     try:
+        form = json_form(file)
+        if form.kind == "object":
+            yield 0, _one_object(file)
+            return
         with open_bytes(file.path, file.compression) as source:
-            for place, item in _pieces(file, source):
+            for place, item in _pieces(form, source):
                 if isinstance(item, bytes):
                     try:
                         record = orjson.loads(item)
@@ -100,20 +102,23 @@ def _json_records(
         yield place + 1, Broken(reason="the file is damaged or ends early", detail=str(error), text="")
 
 
-def _pieces(file: InputFile, source: Source) -> Iterator[tuple[int, bytes | TooLongError | ArrayError]]:
-    if not file.lines_only and _starts_array(source):
+def _one_object(file: InputFile) -> Broken:
+    with open_bytes(file.path, file.compression) as source:
+        start = source.stream.read(4 * PREVIEW_CHARACTERS)
+    return Broken(
+        reason="the file is one JSON object over several lines",
+        detail='records are one object a line, or a list of objects: [...] or {"data": [...]}',
+        text=preview(start),
+    )
+
+
+def _pieces(form: JsonForm, source: Source) -> Iterator[tuple[int, bytes | TooLongError | ArrayError]]:
+    if form.kind == "lines":
+        return lines(source.stream)
+    if form.kind == "array":
         return elements(source.stream)
-    return lines(source.stream)
-
-
-def _starts_array(source: Source) -> bool:
-    # Looking is safe for JSONL only when nothing before the first byte is consumed: blank lines count.
-    ahead = source.stream.peek(1)
-    if ahead[:1] in (b"{", b""):
-        return False
-    if ahead.lstrip()[:1]:
-        return ahead.lstrip()[:1] == b"["
-    return first_byte(source.stream) == b"["
+    source.stream.read(form.start)
+    return elements(source.stream, after_list)
 
 
 def _not_json(item: bytes) -> Broken:

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,11 +96,19 @@ def lines(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | TooLongError
             yield number, line
 
 
-def elements(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | TooLongError | ArrayError]]:
+def nothing_follows(rest: bytes) -> str | None:
+    """Complain of any text after an array."""
+    return "text goes on after the end of the array" if rest else None
+
+
+def elements(
+    stream: io.BufferedReader, wrong_end: Callable[[bytes], str | None] = nothing_follows
+) -> Iterator[tuple[int, bytes | TooLongError | ArrayError]]:
     """Yield (0-based index, bytes) of every element of one JSON array, read block by block.
 
     Elements are cut where brackets and strings balance and are not checked here. The last item is an
-    ArrayError when the array ends early, closes a bracket it never opened, or is followed by more text.
+    ArrayError when the array ends early, closes a bracket it never opened, or is followed by text that ``wrong_end``
+    complains of.
     """
     first_byte(stream)
     stream.read(1)
@@ -148,7 +156,8 @@ def elements(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | TooLongEr
                 yield index, element
             index, dropped = index + 1, b""
             if mark == b"]":
-                rest = (bytes(held[at:]) + stream.read(1024)).strip(_WHITE)
-                if rest:
-                    yield index, ArrayError("text goes on after the end of the array", rest)
+                rest = (bytes(held[at:]) + stream.read(_BLOCK)).strip(_WHITE)
+                problem = wrong_end(rest)
+                if problem is not None:
+                    yield index, ArrayError(problem, rest)
                 return

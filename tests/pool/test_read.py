@@ -48,6 +48,12 @@ FORMS = {
     "x.json": b"\xef\xbb\xbf \n" + orjson.dumps(RECORDS, option=orjson.OPT_INDENT_2),
     "x.json.gz": gzip.compress(orjson.dumps(RECORDS)),
     "lines.json": jsonl(RECORDS),
+    "list.json": orjson.dumps(
+        {"version": "1", "tags": ["a", {}], "info": {"data": [{}]}, "data": RECORDS, "n": 2}
+    ),
+    "indented.json": orjson.dumps({"data": RECORDS}, option=orjson.OPT_INDENT_2),
+    "first.json": b'{"data": [\n' + b",\n".join(orjson.dumps(r) for r in RECORDS) + b"\n]}\n",
+    "list.json.gz": gzip.compress(orjson.dumps({"rows": RECORDS})),
     "noname": orjson.dumps(RECORDS),
     "x.parquet": parquet(RECORDS),
     "x.arrow": arrow_stream(RECORDS, 700),
@@ -62,6 +68,48 @@ def test_every_form_gives_the_same_records(name: str, tmp_path: Path) -> None:
     assert [record for _, record in found] == RECORDS
     first = 1 if name in ("x.jsonl", "bom.jsonl", "x.jsonl.gz", "x.jsonl.zst", "lines.json") else 0
     assert [place for place, _ in found] == list(range(first, first + len(RECORDS)))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b'{\n  "messages": [\n    {"role": "user"}\n  ]\n}', "one JSON object over several lines"),
+        (b'{\n  "question": "a",\n  "choices": [{}]\n}\n{\n}', "one JSON object over several lines"),
+        (b'{\n "train": 1}', "one JSON object over several lines"),
+        (b'{"train": [{}, {}], "test": [{}]}', "more than one list of records; test is another"),
+        (b'{"data": [\n{},\n{}]\n', "the object ends before its closing brace"),
+        (b'{"data": [\n{}', "the array ends before"),
+        (b'{"data": [\n{}]} {}', "text goes on after the list"),
+    ],
+)
+def test_an_object_that_is_no_list_of_records_gets_one_sentence(
+    text: bytes, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.json").write_bytes(text)
+    broken = [record for _, record in read(tmp_path / "x.json") if isinstance(record, Broken)]
+    assert len(broken) == 1
+    assert problem in broken[0].reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"tools": [{"n": 1}], "messages": []}',
+        b'{"question": "a", "choices": [{}]}\n',
+        b'{"data": [{}]}\n{"data": [{}]}\n',
+        b'{"data": 1}',
+    ],
+)
+def test_lines_stay_lines_whatever_lists_they_hold(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(text)
+    assert read(tmp_path / "x.json") == [(i, orjson.loads(x)) for i, x in enumerate(text.splitlines(), 1)]
+
+
+def test_a_file_of_lines_with_a_broken_first_line_loses_that_line_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b'{"q": "half\n{"n": 2}\n')
+    (first, broken), (second, record) = read(tmp_path / "x.json")
+    assert (first, second, record) == (1, 2, {"n": 2})
+    assert isinstance(broken, Broken)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +188,7 @@ def test_one_bad_string_of_a_table_costs_one_record(tmp_path: Path) -> None:
 
 def split(data: bytes, block: int) -> list[bytes | str]:
     """Elements of an array as their bytes or the name of their error, read in blocks of a size."""
-    stream = io.BufferedReader(Dripping(data, block), 16)  # pyright: ignore[reportArgumentType]
+    stream: Any = io.BufferedReader(Dripping(data, block), 16)  # pyright: ignore[reportArgumentType]
     return [type(e).__name__ if isinstance(e, TooLongError | ArrayError) else e for _, e in elements(stream)]
 
 
