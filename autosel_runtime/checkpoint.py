@@ -7,7 +7,7 @@ sentence everywhere. torch, transformers and peft are imported when a function n
 import importlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -46,15 +46,25 @@ def model_source(model: Path | str) -> str:
     return str(model)
 
 
+def is_model_file(name: str) -> bool:
+    """Say whether a file of a model folder, by relative name, belongs to the model: to its digest and its loading."""
+    return "/" not in name and Path(name).suffix in _MODEL_FILES and name != "training.json"
+
+
+def is_model_folder(names: Iterable[str]) -> bool:
+    """Say whether a folder with these files is a model or an adapter."""
+    return not {"config.json", "adapter_config.json"}.isdisjoint(names)
+
+
 def model_digest(folder: Path) -> str:
     """Return the digest of a model or adapter folder: its file names and contents, nothing else.
 
     Raises NoInputError for a folder that holds neither a model nor an adapter.
     """
-    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+    names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    if not is_model_folder(names):
         raise NoInputError(f"{folder}: no model here: neither config.json nor adapter_config.json")
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _MODEL_FILES)
-    return digest([[p.name, digest_file(p)] for p in files if p.name != "training.json"])
+    return digest([[name, digest_file(folder / name)] for name in sorted(names) if is_model_file(name)])
 
 
 def pick_device() -> Device:

@@ -50,6 +50,18 @@ class TransientError(AutoselError):
     exit_code = 75
 
 
+class DeniedError(AutoselError):
+    """Somebody who could allow it does not: credentials that are not accepted, a right that is missing."""
+
+    exit_code = 77
+
+
+class ReplacedError(AutoselError):
+    """An input was replaced while it was read. Not transient for the call that met it, but for the step."""
+
+    exit_code = 75
+
+
 class ConfigError(AutoselError):
     """The configuration names something that cannot work together."""
 

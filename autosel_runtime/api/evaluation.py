@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from autosel_runtime.api.common import Model, Name, Seed, Uri
+from autosel_runtime.api.common import Model, Name, Seed
+from autosel_runtime.api.uris import InputUri
 
 
 class Task(Model):
@@ -16,9 +17,9 @@ class Task(Model):
         description="Built-in task name or a task file; the task's own name when left out.",
         examples=["gsm8k", "tasks/support.yaml"],
     )
-    uri: Uri | None = Field(
+    uri: InputUri | None = Field(
         default=None,
-        description="Items, one JSON object a line; the definition's own when left out.",
+        description="Items, one JSON object a line, here or s3://bucket/key; the definition's own when left out.",
         examples=["eval/gsm8k_test.jsonl"],
     )
     lm_eval: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
@@ -66,7 +67,7 @@ class EvaluationSpec(Model):
     confidence: float = Field(
         default=0.95, ge=0.5, le=0.999, description="Level of the intervals.", examples=[0.95]
     )
-    transfer_models: Annotated[list[Uri], Field(max_length=16)] = Field(
+    transfer_models: Annotated[list[InputUri], Field(max_length=16)] = Field(
         default_factory=list[str],
         description="Models that are trained on the chosen subset and on the baselines at the end.",
         examples=[["models/qwen2.5-7b"]],

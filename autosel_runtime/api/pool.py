@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from autosel_runtime.api.common import Model, Name, Seed, Uri
+from autosel_runtime.api.common import Model, Name, Seed
+from autosel_runtime.api.uris import InputUri
 
 Format = Literal[
     "auto",
@@ -47,8 +48,8 @@ class PoolSource(Model):
     """One source of samples: a file, a folder or a glob, and the format of its records."""
 
     name: Name = Field(description="Source name, the group of mixing operators.", examples=["gsm8k"])
-    uri: Uri = Field(
-        description="File, folder or glob; relative paths start at the document's folder. "
+    uri: InputUri = Field(
+        description="File, folder or glob, here (relative paths start at the document's folder) or s3://bucket/key. "
         "JSONL, JSON array, Parquet and Arrow, plain or .gz or .zst.",
         examples=["pool/gsm8k_train.jsonl.gz"],
     )
@@ -103,7 +104,9 @@ class Target(Model):
     """Query samples that say what the model shall become good at; never evaluated, never trained on."""
 
     name: Name = Field(description="Benchmark name, the key of its relevance signal.", examples=["gsm8k"])
-    uri: Uri = Field(description="File of query samples.", examples=["targets/gsm8k.jsonl"])
+    uri: InputUri = Field(
+        description="File of query samples, here or s3://bucket/key.", examples=["targets/gsm8k.jsonl"]
+    )
     format: Format = Field(default="auto", description="Record format.", examples=["question_answer"])
     mapping: FieldMapping | None = Field(
         default=None,

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Model, Uri
+from autosel_runtime.api.common import Model
+from autosel_runtime.api.uris import InputUri
 
 
 class LexicalSignals(Model):
@@ -50,7 +51,7 @@ class LanguageModelSignals(Model):
     """Signals of a language model's token probabilities: IFD, varentropy, loss."""
 
     enabled: bool = Field(default=True, description="Compute them.", examples=[True])
-    model: Uri | None = Field(
+    model: InputUri | None = Field(
         default=None,
         description="Model folder or id; the search's own model when left out. A smaller one is faster.",
         examples=["models/smollm2"],
@@ -84,7 +85,10 @@ class LanguageModelSignals(Model):
 class SaeSignals(Model):
     """Sparse-autoencoder features: MONA relevance, drift, semantic deduplication."""
 
-    uri: Uri = Field(description="Folder with cfg.json and sae.safetensors.", examples=["sae/layers.26"])
+    uri: InputUri = Field(
+        description="Folder with cfg.json and sae.safetensors, here or s3://bucket/folder/.",
+        examples=["sae/layers.26"],
+    )
     hookpoint: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         description="Module whose output is encoded, relative to the base model.", examples=["layers.26"]
     )

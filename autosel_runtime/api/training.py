@@ -4,14 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Model, Seed, ShortText, Uri
+from autosel_runtime.api.common import Model, Seed, ShortText
+from autosel_runtime.api.uris import InputUri
 
 
 class ModelRef(Model):
     """The model that every trial starts from."""
 
-    uri: Uri = Field(
-        description="Folder in Hugging Face layout, or a hub id; relative paths start at the document's folder.",
+    uri: InputUri = Field(
+        description="Folder in Hugging Face layout (relative paths start at the document's folder, s3://bucket/folder/ "
+        "is read from object storage), or a hub id.",
         examples=["models/smollm2-135m"],
     )
     revision: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(

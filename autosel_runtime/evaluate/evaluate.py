@@ -26,6 +26,7 @@ from autosel_runtime.evaluate.results import (
 )
 from autosel_runtime.evaluate.split import Half, half_of
 from autosel_runtime.evaluate.task import Item, LoadedTask, load_task
+from autosel_runtime.pool.files import Bring
 from autosel_runtime.progress import Progress
 
 
@@ -42,11 +43,13 @@ def evaluate(
     revision: str | None = None,
     shard: tuple[int, int] | None = None,
     backend: Callable[[], Backend] | None = None,
+    bring: Bring | None = None,
 ) -> Evaluation:
     """Score ``model`` (with ``adapter``) on one half of the items of ``tasks`` and write the result to ``out``.
 
     ``out`` gets ``items.jsonl`` and ``scores.json``; with ``shard`` (index, count) only the items of that part, for
-    ``merge``. ``backend`` makes the engine; transformers in this process when left out.
+    ``merge``. ``backend`` makes the engine; transformers in this process when left out. ``bring`` brings items that lie
+    in object storage.
 
     Raises DataError (broken items, an item that was not scored), NoInputError (missing files), ConfigError (a
     prompt longer than the model's context, a batch of one that does not fit), UnavailableError.
@@ -54,7 +57,7 @@ def evaluate(
     started = time.monotonic()
     if shard is not None and not 0 <= shard[0] < shard[1]:
         raise ConfigError(f"shard {shard[0]} of {shard[1]} does not exist")
-    plans = _load(tasks, half=half, spec=spec, base=base)
+    plans = _load(tasks, half=half, spec=spec, base=base, bring=bring)
     engine: Backend | None = None
     items: list[ItemResult] = []
     with Progress("evaluate", total=sum(len(chosen) for _, chosen in plans), unit="items") as progress:
@@ -90,6 +93,7 @@ def merge(
     base: Path,
     out: Path,
     seconds: float = 0.0,
+    bring: Bring | None = None,
 ) -> Evaluation:
     """Join the parts that ``evaluate`` wrote into folders ``shards``, in shard order, and write the whole.
 
@@ -100,7 +104,7 @@ def merge(
     for index, folder in enumerate(shards):
         items.extend(read_items(folder / shard_file(index, len(shards))))
     order: dict[tuple[str, str], int] = {}
-    for loaded, chosen in _load(tasks, half=half, spec=spec, base=base):
+    for loaded, chosen in _load(tasks, half=half, spec=spec, base=base, bring=bring):
         _require_all(loaded.task.name, chosen, items)
         for item in chosen:
             order[loaded.task.name, item.id] = len(order)
@@ -112,13 +116,13 @@ def merge(
 
 
 def _load(
-    tasks: Sequence[Task], *, half: Half, spec: EvaluationSpec, base: Path
+    tasks: Sequence[Task], *, half: Half, spec: EvaluationSpec, base: Path, bring: Bring | None = None
 ) -> list[tuple[LoadedTask, list[Item]]]:
     plans: list[tuple[LoadedTask, list[Item]]] = []
     for task in tasks:
         if task.lm_eval is not None:
             continue
-        loaded = load_task(task, base, split_seed=spec.split_seed)
+        loaded = load_task(task, base, split_seed=spec.split_seed, bring=bring)
         chosen = half_of(
             loaded.items, half, task=task.name, seed=spec.split_seed, fraction=spec.search_fraction
         )

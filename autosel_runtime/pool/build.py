@@ -18,7 +18,7 @@ from autosel_runtime.api.pool import PoolSource, PoolSpec
 from autosel_runtime.errors import DataError, OutputError, UsageError
 from autosel_runtime.pool.convert import Converter, converter_for
 from autosel_runtime.pool.detect import choose_format
-from autosel_runtime.pool.files import InputFile, find_inputs
+from autosel_runtime.pool.files import Bring, InputFile, find_inputs
 from autosel_runtime.pool.manifest import (
     REJECTS_FILE,
     SCHEMA,
@@ -39,19 +39,24 @@ _ADVANCE_EVERY = 256
 
 
 def build_pool(
-    spec: PoolSpec, *, base: Path, out: Path, rows_per_shard: int = ROWS_PER_SHARD
+    spec: PoolSpec,
+    *,
+    base: Path,
+    out: Path,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    bring: Bring | None = None,
 ) -> PoolManifest:
     """Build the pool of ``spec`` in the folder ``out`` and return its manifest.
 
-    Relative source paths start at ``base``. The folder appears whole at the end or not at all; equal inputs give
-    equal bytes. Records that give no sample go to ``rejects.jsonl``. NoInputError for a source that is not
-    there; OutputError when ``out`` exists and is not empty, or cannot be written; DataError when a format is not
-    known, when no sample is left, or when more than ``max_reject_fraction`` of the records is rejected: then the
-    rejects are kept beside ``out``, in a file that the message names.
+    Relative source paths start at ``base``, ``bring`` brings ``s3://`` ones. The folder appears whole at the end or
+    not at all; equal inputs give equal bytes. Records that give no sample go to ``rejects.jsonl``. NoInputError for a
+    source that is not there; OutputError when ``out`` exists and is not empty, or cannot be written; DataError when a
+    format is not known, when no sample is left, or when more than ``max_reject_fraction`` of the records is rejected:
+    then the rejects are kept beside ``out``, in a file that the message names.
     """
     if rows_per_shard < 1:
         raise UsageError(f"rows_per_shard must be at least 1, found {rows_per_shard}")
-    inputs = [find_inputs(source.uri, base) for source in spec.sources]
+    inputs = [find_inputs(source.uri, base, bring=bring) for source in spec.sources]
     choices = [choose_format(s, i.files) for s, i in zip(spec.sources, inputs, strict=True)]
     converters = [converter_for(c.format, s.mapping) for c, s in zip(choices, spec.sources, strict=True)]
     with _folder_that_appears_whole(out) as folder:

@@ -1,19 +1,24 @@
 """Which files a source's URI names, in a fixed order, and what kind each is.
 
-A URI is a file, a folder, a glob or a Hugging Face dataset folder. A folder is read recursively, in the order
-of its sorted paths; where its files are named by split and one is ``train``, the evaluation splits stay out.
+A URI is a file, a folder, a glob or a Hugging Face dataset folder, here or in object storage. A folder is read
+recursively, in the order of its sorted paths; where its files are named by split and one is ``train``, the evaluation
+splits stay out.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from glob import glob, has_magic  # Path.glob takes no absolute pattern
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import orjson
 
+from autosel_runtime.api.uris import S3_SCHEME, is_s3, uri_problem
 from autosel_runtime.errors import DataError, NoInputError
 
+# Brings what an s3:// uri names to this machine; returns the folder below which it lies as bucket/key.
+Bring = Callable[[str], Path]
 Kind = Literal["lines", "array", "parquet", "arrow"]
 Compression = Literal["gzip", "zstd"]
 
@@ -44,17 +49,28 @@ class Inputs:
     left_out: tuple[str, ...] = ()
 
 
-def find_inputs(uri: str, base: Path) -> Inputs:
-    """Return the files that ``uri`` names; relative paths start at ``base``.
+def find_inputs(uri: str, base: Path, *, bring: Bring | None = None) -> Inputs:
+    """Return the files that ``uri`` names; relative paths start at ``base``, ``s3://`` ones are brought first.
 
-    NoInputError when there is none; DataError for a scheme other than ``file://``.
+    NoInputError when there is none; DataError for another scheme, and for ``s3://`` without ``bring``.
     """
-    text = uri.removeprefix("file://")
-    if "://" in text:
-        scheme = text.split("://", 1)[0]
+    problem = uri_problem(uri)
+    if problem is not None:
+        raise DataError(problem)
+    if not is_s3(uri):
+        return _find(uri, uri.removeprefix("file://"), base)
+    if bring is None:
         raise DataError(
-            f"pool source {uri!r} has the scheme {scheme!r}; a pool is built from local files: copy it first"
+            f"{uri} lies in object storage, which this command does not read; copy it to this machine"
         )
+    found = _find(uri, uri.removeprefix(S3_SCHEME), bring(uri))
+    return Inputs(
+        files=tuple(replace(file, label=f"{S3_SCHEME}{file.label}") for file in found.files),
+        left_out=tuple(f"{S3_SCHEME}{label}" for label in found.left_out),
+    )
+
+
+def _find(uri: str, text: str, base: Path) -> Inputs:
     path = base / text
     if path.is_dir():
         return _in_folder(path, text)

@@ -8,21 +8,21 @@ from autosel_runtime.api.pool import Target
 from autosel_runtime.errors import DataError
 from autosel_runtime.pool.convert import converter_for
 from autosel_runtime.pool.detect import choose_format
-from autosel_runtime.pool.files import find_inputs
+from autosel_runtime.pool.files import Bring, find_inputs
 from autosel_runtime.pool.read import Broken, read_records
 from autosel_runtime.pool.sample import RecordError, Sample, make_sample
 
 _SHOWN = 3
 
 
-def load_queries(target: Target, base: Path) -> list[Sample]:
+def load_queries(target: Target, base: Path, *, bring: Bring | None = None) -> list[Sample]:
     """Return at most ``target.limit`` samples, drawn with ``target.seed``, in the order of their file.
 
-    Relative paths start at ``base``; the source of every sample is the target's name. A repeated query counts
-    once. Queries are few and chosen by hand, so a record that is none is an error: DataError names the first
-    ones with file and line. NoInputError when there is no file.
+    Relative paths start at ``base``, ``bring`` brings ``s3://`` ones; the source of every sample is the target's
+    name. A repeated query counts once. Queries are few and chosen by hand, so a record that is none is an error:
+    DataError names the first ones with file and line. NoInputError when there is no file.
     """
-    inputs = find_inputs(target.uri, base)
+    inputs = find_inputs(target.uri, base, bring=bring)
     converter = converter_for(choose_format(target, inputs.files).format, target.mapping)
     samples: dict[str, Sample] = {}
     problems: list[str] = []

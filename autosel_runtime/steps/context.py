@@ -3,12 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
+from autosel_runtime.api.uris import is_s3
 from autosel_runtime.errors import AutoselError, DataError, NoInputError
-from autosel_runtime.steps.document import StepDocument
+from autosel_runtime.steps.document import StepDocument, prepare_prefix
+from autosel_runtime.steps.inputs import INPUTS_FILE, SearchInputs
 from autosel_runtime.store.open import open_store
 from autosel_runtime.store.port import Store
 from autosel_runtime.store.publish import Marker, fetch, find
@@ -67,11 +70,28 @@ class StepContext:
         except DataError as error:
             raise DamagedError(str(error)) from error
 
+    @cached_property
+    def inputs(self) -> SearchInputs:
+        """Inputs that lie in object storage, as prepare has read them."""
+        return SearchInputs(
+            self.spec.storage, base=self.base, work=Path(self.document.work), recorded=self._recorded_inputs
+        )
+
+    def _recorded_inputs(self) -> bytes | None:
+        prefix = prepare_prefix(self.document.uid)
+        if self.document.output == prefix or find(self.store, prefix) is None:
+            return None
+        if INPUTS_FILE not in self.marker(prefix).objects:
+            return None
+        return (self.fetch(prefix, [INPUTS_FILE]) / INPUTS_FILE).read_bytes()
+
     def model(self, uri: str) -> Path | str:
         """Return the folder of a model (relative ones start at the base), or ``uri`` itself when it is a hub id.
 
         Only the search's own model may be a hub id, and only with a revision, since its digest is made of both.
         """
+        if is_s3(uri):
+            return self.inputs.path(uri, model=True)
         path = self.base / Path(uri.removeprefix("file://")).expanduser()
         if path.exists() or uri != self.spec.model.uri or self.spec.model.revision is None:
             return path

@@ -53,6 +53,11 @@ class StepDocument(Model):
         return Path(self.base)
 
 
+def prepare_prefix(uid: str) -> str:
+    """Return where the prepare step of one search leaves its account; the pool itself lies under its digest."""
+    return f"searches/{uid}/prepare"
+
+
 def read_document(uri: str) -> StepDocument:
     """Read and check a step document from a file; a long one may be compressed with gzip."""
     path = Path(uri.removeprefix("file://"))

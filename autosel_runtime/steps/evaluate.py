@@ -48,6 +48,7 @@ def _merge_parts(context: StepContext, folder: Path, parts: Sequence[Marker]) ->
         base=context.base,
         out=out,
         seconds=total(parts, "seconds"),
+        bring=context.inputs.bring,
     )
     merging = _spent(started)
     return _output(
@@ -84,6 +85,7 @@ def _evaluate(context: StepContext, out: Path, shard: tuple[int, int] | None = N
         chat_template=context.spec.model.chat_template,
         revision=context.spec.model.revision,
         shard=shard,
+        bring=context.inputs.bring,
     )
 
 

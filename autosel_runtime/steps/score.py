@@ -79,7 +79,7 @@ def _score(
         model_dir=model,
         chat_template=spec.model.chat_template,
         targets={
-            target.name: load_queries(target, context.base)
+            target.name: load_queries(target, context.base, bring=context.inputs.bring)
             for target in spec.targets
         },
         out=out,

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autosel_runtime.api.resources import StorageSpec
-from autosel_runtime.api.search import SecretKeyRef
-from autosel_runtime.errors import ConfigError, NoInputError, UnavailableError
+from autosel_runtime.api.uris import is_s3, split_s3
+from autosel_runtime.errors import ConfigError, UnavailableError
+from autosel_runtime.store.access import s3_access
 from autosel_runtime.store.folder import FolderStore
 from autosel_runtime.store.port import Store
-
-SCHEME = "s3://"
 
 
 def open_store(spec: StorageSpec, *, base: Path, default: Path, environ: Mapping[str, str]) -> Store:
@@ -21,20 +20,16 @@ def open_store(spec: StorageSpec, *, base: Path, default: Path, environ: Mapping
     """
     if spec.uri is None:
         return FolderStore(default)
-    if not spec.uri.startswith(SCHEME):
+    if not is_s3(spec.uri):
         if "://" in spec.uri:
             raise ConfigError(
                 f"storage.uri {spec.uri!r} is not supported; allowed are s3://bucket/prefix and a folder"
             )
         return FolderStore(base / Path(spec.uri).expanduser())
-    bucket, _, prefix = spec.uri.removeprefix(SCHEME).partition("/")
+    bucket, prefix = split_s3(spec.uri)
     if not bucket:
         raise ConfigError(f"storage.uri {spec.uri!r} names no bucket; write s3://bucket/prefix")
-    if (spec.access_key is None) != (spec.secret_key is None):
-        raise ConfigError("storage.accessKey and storage.secretKey go together; one of them is missing")
-    ca_bundle = base / spec.ca_bundle if spec.ca_bundle is not None else None
-    if ca_bundle is not None and not ca_bundle.is_file():
-        raise NoInputError(f"storage.caBundle: file {ca_bundle} does not exist")
+    access = s3_access(spec, base=base, environ=environ)
     try:
         from autosel_runtime.store.s3 import S3Store  # boto3 is an extra and slow to import
     except ImportError as error:
@@ -44,19 +39,10 @@ def open_store(spec: StorageSpec, *, base: Path, default: Path, environ: Mapping
     return S3Store(
         bucket,
         prefix,
-        endpoint=spec.endpoint,
-        region=spec.region,
-        path_style=spec.path_style,
-        ca_bundle=ca_bundle,
-        access_key=_secret(spec.access_key, "storage.accessKey", environ),
-        secret_key=_secret(spec.secret_key, "storage.secretKey", environ),
+        endpoint=access.endpoint,
+        region=access.region,
+        path_style=access.path_style,
+        ca_bundle=access.ca_bundle,
+        access_key=access.access_key,
+        secret_key=access.secret_key,
     )
-
-
-def _secret(reference: SecretKeyRef | None, field: str, environ: Mapping[str, str]) -> str | None:
-    if reference is None:
-        return None
-    value = environ.get(reference.key, "")
-    if not value:
-        raise ConfigError(f"{field}: environment variable {reference.key} is not set")
-    return value

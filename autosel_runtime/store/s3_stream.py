@@ -3,9 +3,9 @@
 import io
 from typing import Any
 
-from autosel_runtime.errors import TransientError
+from autosel_runtime.errors import ReplacedError, TransientError
 from autosel_runtime.store.retry import Retry
-from autosel_runtime.store.s3_errors import Place, classify
+from autosel_runtime.store.s3_errors import Place, classify, status_of
 
 
 class ObjectReader(io.RawIOBase):
@@ -25,6 +25,16 @@ class ObjectReader(io.RawIOBase):
         self._etag: str = answer["ETag"]
         self._size = int(answer["ContentLength"])
         self._body = answer["Body"]
+
+    @property
+    def etag(self) -> str:
+        """The version that is read."""
+        return self._etag
+
+    @property
+    def size(self) -> int:
+        """Length of the object in bytes."""
+        return self._size
 
     def readable(self) -> bool:
         return True
@@ -80,6 +90,10 @@ class ObjectReader(io.RawIOBase):
         try:
             return self._client.get_object(Bucket=self._bucket, Key=self._key, **conditions)
         except Exception as error:
+            if status_of(error) == 412:
+                raise ReplacedError(
+                    f"{self._name} in {self._place} was replaced while it was read"
+                ) from error
             raise classify(error, place=self._place, action=f"read {self._name}") from error
 
     def _drop(self) -> None:

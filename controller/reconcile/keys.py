@@ -1,6 +1,7 @@
 """Content-addressed prefixes: what a step writes is named after all that decides its content.
 
-Two searches that ask for the same signals, model or score therefore share it, and nothing stale can be read.
+Two searches that ask for the same signals, model or score therefore share it, and nothing stale can be read. Places
+decide nothing: the same files give the same names from a folder and from a bucket.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,19 @@ from typing import Any
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import digest, short
+from autosel_runtime.steps.document import prepare_prefix
+
+__all__ = [
+    "evaluation_prefix",
+    "model_prefix",
+    "prefix",
+    "prepare_prefix",
+    "signals_prefix",
+    "subset_prefix",
+]
+
+# What a digest does not cover of a task; where its files lie decides nothing.
+_OF_A_TASK = {"name", "limit", "weight", "lm_eval"}
 
 # Raised by hand when the meaning of an artifact changes.
 VERSIONS = {"signals": 1, "suggestions": 1, "subsets": 1, "models": 1, "evaluations": 1, "reports": 1}
@@ -17,11 +31,6 @@ VERSIONS = {"signals": 1, "suggestions": 1, "subsets": 1, "models": 1, "evaluati
 def prefix(kind: str, content: Mapping[str, Any]) -> str:
     """Return ``<kind>/<24 hex digits>`` over ``content`` and the kind's version."""
     return f"{kind}/{short(digest({'version': VERSIONS[kind], **content}), 24)}"
-
-
-def prepare_prefix(uid: str) -> str:
-    """Return where the prepare step of one search leaves its account; the pool itself lies under its digest."""
-    return f"searches/{uid}/prepare"
 
 
 def signals_prefix(spec: RecipeSearchSpec, prepared: Mapping[str, Any]) -> str:
@@ -33,7 +42,9 @@ def signals_prefix(spec: RecipeSearchSpec, prepared: Mapping[str, Any]) -> str:
             "targets": prepared["targets_digest"],
             "model": prepared["signal_model_digest"],
             "template": spec.model.chat_template,
-            "signals": spec.signals.model_dump(mode="json", exclude={"rows_per_shard"}),
+            "signals": spec.signals.model_dump(
+                mode="json", exclude={"rows_per_shard": True, "language_model": {"model"}}
+            ),
             "extensions": spec.search.extensions,
         },
     )
@@ -80,7 +91,13 @@ def evaluation_prefix(
             "half": half,
             "evaluation": spec.evaluation.model_dump(
                 mode="json",
-                include={"tasks", "out_of_domain", "search_fraction", "split_seed", "max_new_tokens"},
+                include={
+                    "tasks": {"__all__": _OF_A_TASK},
+                    "out_of_domain": {"__all__": _OF_A_TASK},
+                    "search_fraction": True,
+                    "split_seed": True,
+                    "max_new_tokens": True,
+                },
             ),
         },
     )

@@ -87,8 +87,8 @@ def test_nothing_to_read_is_no_input(uri: str, tmp_path: Path) -> None:
 
 
 def test_other_schemes_and_damaged_descriptions_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="scheme 's3'"):
-        find_inputs("s3://b/x.jsonl", tmp_path)
+    with pytest.raises(DataError, match="which this command does not read"):
+        find_inputs("s3://bucket/x.jsonl", tmp_path)
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(DataError, match="_data_files"):
         find_inputs(".", tmp_path)
