@@ -21,9 +21,9 @@ from controller.kube.settings import JobSettings
 from controller.kube.status import search_status
 from controller.kube.statuses import tell, write_status
 from controller.kube.trials import search_of, trial_status
-from controller.reconcile import Observed, reconcile
+from controller.reconcile import Observed
 from controller.reconcile.model import Condition, SearchState
-from controller.reconcile.search import overview
+from controller.reconcile.search import Overview, overview
 
 # How often a search with Jobs is looked at though no Job changes: pods that wait tell why only by themselves.
 LOOK_SECONDS = 90.0
@@ -57,14 +57,15 @@ async def reconcile_search(api: Api, key: Key, settings: Settings) -> Done | Non
         await write_status(api, SEARCHES, search, _invalid_status(search, str(error), api.now()))
         return Done(requeue_after=None)
     look = await observe(api, key, search, document)
-    plan = reconcile(look.observed, api.now())
+    view = overview(look.observed, api.now())
+    plan = view.plan
     obstacle = await create_trials(api, look, plan.create)
     if obstacle is None:
         obstacle = await start_steps(api, look, plan.start, settings.jobs)
     await stop_steps(api, look, plan.stop)
 
     state = plan.state if obstacle is None else _held_up(plan.state, obstacle)
-    await _write_trials(api, look)
+    await _write_trials(api, look, view)
     await _write_search(api, look, state)
     await retire_jobs(api, look, settings.job_ttl_seconds)
     waits = [
@@ -81,9 +82,8 @@ async def reconcile_search(api: Api, key: Key, settings: Settings) -> Done | Non
     )
 
 
-async def _write_trials(api: Api, look: Look) -> None:
-    now = api.now()
-    view = overview(look.observed, now)
+async def _write_trials(api: Api, look: Look, view: Overview) -> None:
+    now = datetime.fromtimestamp(api.now(), UTC)
     for trial in (*view.trials, *view.baselines):
         item = look.trials[trial.trial.name]
         status = trial_status(
@@ -91,7 +91,7 @@ async def _write_trials(api: Api, look: Look) -> None:
             look.records[trial.trial.name],
             previous=item.get("status"),
             generation=int(item["metadata"].get("generation", 1)),
-            now=datetime.fromtimestamp(now, UTC),
+            now=now,
         )
         if await write_status(api, TRIALS, item, status):
             await tell(api, item, trial_events(item.get("status"), status))

@@ -26,12 +26,52 @@ class _Draft:
     outlook: Outlook
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Where a search stands: what to do next, and the trials and baselines, in order, that this was decided from."""
+
+    plan: Plan
+    prepared: Prepared | None
+    trials: Sequence[TrialView]
+    baselines: Sequence[TrialView]
+
+    @property
+    def state(self) -> SearchState:
+        """The search in a few numbers."""
+        return self.plan.state
+
+    @property
+    def chosen(self) -> int | None:
+        """The ordinal of the chosen trial, or of the best one so far."""
+        best = self._best
+        return best.trial.ordinal if best else None
+
+    @property
+    def finals(self) -> Mapping[str, Mapping[str, str]]:
+        """The prefixes of the final scores by trial and kind."""
+        if self.prepared is None:
+            return {}
+        rows = [
+            view for view in [self._best, *self.baselines] if view is not None and view.phase == "succeeded"
+        ]
+        return {view.trial.name: final_prefixes(view, self.prepared) for view in rows}
+
+    @property
+    def _best(self) -> TrialView | None:
+        return next((view for view in self.trials if view.trial.name == self.state.best), None)
+
+
 def reconcile(observed: Observed, now: float) -> Plan:
     """Return what to do next. ``now`` is the shell's clock in seconds since the epoch.
 
     Doing the plan and calling again with what then is gives the next plan; calling again without doing it gives the
     same plan. Nothing is remembered between calls.
     """
+    return overview(observed, now).plan
+
+
+def overview(observed: Observed, now: float) -> Overview:
+    """Return where the search stands and what to do next."""
     prepared, draft = _set_up(observed, now)
     views: list[TrialView] = []
     baselines: list[TrialView] = []
@@ -48,40 +88,8 @@ def reconcile(observed: Observed, now: float) -> Plan:
     state = search_state(observed, views, baselines, used, draft.outlook)
     create = () if observed.search.spec.suspend else draft.create
     wait = min(draft.waits) if draft.waits and not observed.search.spec.suspend else None
-    return Plan(create=create, start=start, stop=stop, state=state, requeue_after=wait)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overview:
-    """Where a search stands, for reports: its trials and baselines in order, the chosen trial, the prefixes of the
-    final scores by trial and kind."""
-
-    prepared: Prepared | None
-    trials: Sequence[TrialView]
-    baselines: Sequence[TrialView]
-    chosen: int | None
-    finals: Mapping[str, Mapping[str, str]]
-    state: SearchState
-
-
-def overview(observed: Observed, now: float) -> Overview:
-    """Return where the search stands."""
-    state = reconcile(observed, now).state
-    prepared, _ = _set_up(observed, now)
-    if prepared is None:
-        return Overview(prepared=None, trials=(), baselines=(), chosen=None, finals={}, state=state)
-    views = _search_views(observed, prepared)
-    baselines = _baseline_views(observed, prepared)
-    best = next((view for view in views if view.trial.name == state.best), None)
-    rows = [view for view in [best, *baselines] if view is not None and view.phase == "succeeded"]
-    return Overview(
-        prepared=prepared,
-        trials=views,
-        baselines=baselines,
-        state=state,
-        chosen=best.trial.ordinal if best else None,
-        finals={view.trial.name: final_prefixes(view, prepared) for view in rows},
-    )
+    plan = Plan(create=create, start=start, stop=stop, state=state, requeue_after=wait)
+    return Overview(plan=plan, prepared=prepared, trials=views, baselines=baselines)
 
 
 def _set_up(observed: Observed, now: float) -> tuple[Prepared | None, _Draft]:
