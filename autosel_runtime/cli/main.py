@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from autosel_runtime import __version__
-from autosel_runtime.cli import documents, finals, models, pools, runs, search, single
+from autosel_runtime.cli import cluster, documents, finals, models, pools, runs, search, single
 from autosel_runtime.cli.failures import Failure
 from autosel_runtime.cli.output import CLOSED_PIPE, example, forget_streams, note, say, tell
 
@@ -42,7 +42,7 @@ def _options(
     pass
 
 
-for module in (search, documents, pools, single, models, runs, finals):
+for module in (search, documents, pools, single, models, runs, cluster, finals):
     module.register(app)
 
 

@@ -48,11 +48,12 @@ The examples are those of `--help`. They work as printed in the root of the repo
 """
 
 ORDER = (
-    "run", "validate", "pool build", "pool map", "score", "materialize", "train", "evaluate", "report", "explain",
-    "lock", "verify", "transfer", "ood", "crd",
+    "run", "validate", "pool build", "pool map", "score", "materialize", "train", "evaluate", "report", "watch",
+    "describe", "logs", "suspend", "resume", "explain", "lock", "verify", "transfer", "ood", "crd",
 )  # fmt: skip
-# Their examples take long, ask an endpoint or pipe into another program; their outputs are not made here.
-NOT_CALLED = frozenset({"run", "pool map", "crd"})
+# Their examples take long, print the time, need an endpoint or a cluster, or pipe into another program; their outputs
+# are not made here.
+NOT_CALLED = frozenset({"run", "pool map", "crd", "watch", "suspend", "resume"})
 LONGEST_OUTPUT = 40
 
 

@@ -1,19 +1,25 @@
 """autosel report, explain, lock, verify: what a run folder tells."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from autosel_runtime.cli.output import Json, closed_is_broken, command, emit_json, example, folded, note, say
-from autosel_runtime.errors import InvalidDocumentError, Problem
+from autosel_runtime.cli.target import RULE, Context, Kubeconfig, Namespace, Options, resolve
+from autosel_runtime.errors import InvalidDocumentError, OutputError, Problem
+
+if TYPE_CHECKING:
+    from autosel_runtime.report.model import Report
+    from controller.cluster.connect import Question
+    from controller.cluster.report import Records
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog=example("autosel report runs/quickstart"))(report)
+    app.command(epilog=f"{RULE}\n\n{example('autosel report runs/quickstart')}")(report)
     app.command(epilog=example("autosel explain runs/quickstart t00001 full-pool"))(explain)
     app.command(epilog=example("autosel lock runs/quickstart"))(lock)
     app.command(epilog=example("autosel verify runs/quickstart/recipe.lock"))(verify)
@@ -21,31 +27,69 @@ def register(app: typer.Typer) -> None:
 
 @command
 def report(
-    run: Run,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or search in a cluster.")],
     all_trials: Annotated[bool, typer.Option("--all", help="Show all trials, not the best 20.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write the page to this file, too.")
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="S3 endpoint of the cluster's store, if another one from here."),
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
     json_output: Json = False,
 ) -> None:
     """Show a search, finished or not.
 
-    Also writes RUN/report.html and RUN/report.json. The JSON document is versioned; docs/report.md has its schema.
+    Of a run folder it also writes RUN/report.html and RUN/report.json. In a cluster it reads the report that the
+    search has published in its store, with the S3 credentials of the environment; else it shows what the cluster
+    knows and says what is missing. The JSON document is versioned; docs/report.md has its schema.
     """
     from autosel_runtime.report.model import report_json
+    from autosel_runtime.report.page import report_page
     from autosel_runtime.report.table import print_report
-    from controller.local.report import report_of, write_report
 
-    found = report_of(run)
-    written = True
-    try:
-        write_report(run, found)
-    except OSError as error:
-        written = False
-        note(f"{run / 'report.html'} cannot be written: {error.strerror}")
+    target = resolve(run, Options(namespace=namespace, context=context, kubeconfig=kubeconfig))
+    found, page = _folder_report(target) if isinstance(target, Path) else _cluster_report(target, endpoint)
+    if out is not None:
+        out.write_text(report_page(found), encoding="utf-8")
+        page = out
     if json_output:
         say(report_json(found).rstrip("\n"))
         return
     closed_is_broken(lambda: print_report(found, all_trials=all_trials))
-    if written:
-        say(f"page: {run / 'report.html'}")
+    if page is not None:
+        say(f"page: {page}")
+
+
+def _folder_report(run: Path) -> "tuple[Report, Path | None]":
+    """Return the report of a run folder, and its page where it could be written."""
+    from controller.local.report import report_of, write_report
+
+    found = report_of(run)
+    try:
+        write_report(run, found)
+    except OutputError as error:
+        note(str(error))
+        return found, None
+    return found, run / "report.html"
+
+
+def _cluster_report(question: "Question", endpoint: str | None) -> "tuple[Report, Path | None]":
+    """Return the report of a search in a cluster; what is missing is told."""
+    from controller.cluster.connect import ask, connect
+    from controller.cluster.report import read_records, report_of
+
+    async def read() -> "Records":
+        async with connect(question) as cluster:
+            return await read_records(cluster)
+
+    found, notes = report_of(ask(read()), endpoint=endpoint)
+    for text in notes:
+        note(text)
+    return found, None
 
 
 @command

@@ -69,8 +69,8 @@ def gather(context: StepContext) -> Report:
     columns = open_columns(context, pool)
     mask = load_mask(context.fetch(chosen["subset"], ["mask.npy"])) if chosen else None
     inputs = ReportInputs(
-        progress=_progress(context),
-        trials=tuple(_trial(_with_all_tasks(context, row), index) for index, row in enumerate(rows)),
+        progress=progress_of(context.document.inputs.get("progress", {})),
+        trials=tuple(trial_input(_with_all_tasks(context, row), index) for index, row in enumerate(rows)),
         chosen=Chosen(trial=chosen["name"], why=context.document.inputs.get("why") or WHY)
         if chosen
         else None,
@@ -120,8 +120,8 @@ def _estimate(estimate: statistics.Estimate) -> Estimate:
     )
 
 
-def _progress(context: StepContext) -> SearchProgress:
-    given = context.document.inputs.get("progress", {})
+def progress_of(given: Mapping[str, Any]) -> SearchProgress:
+    """Return where a search stands from the shell's account of it; one that gives none has finished."""
     uses = tuple(StepUse(step=step, **use) for step, use in given.get("use", {}).items())
     return SearchProgress(
         state=given.get("state", "finished"),
@@ -141,7 +141,8 @@ def _with_all_tasks(context: StepContext, row: Mapping[str, Any]) -> Mapping[str
     return {**row, "tasks": orjson.loads(path.read_bytes())["tasks"]}
 
 
-def _trial(row: Mapping[str, Any], index: int) -> TrialInput:
+def trial_input(row: Mapping[str, Any], index: int) -> TrialInput:
+    """Return a trial of the report from its row; ``index`` numbers a baseline."""
     tasks = {
         name: TaskScore(score=task["mean"], stderr=task["stderr"], items=task["n"])
         for name, task in row["tasks"].items()

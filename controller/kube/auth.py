@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from autosel_runtime.errors import ConfigError
+from controller.kube.plugin import Plugin
 
 SERVICE_ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -26,6 +27,7 @@ class Access:
     authority: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
+    plugin: Plugin | None = field(default=None, repr=False)
     certificate: str | None = field(default=None, repr=False)
     private_key: str | None = field(default=None, repr=False)
     insecure: bool = False
@@ -34,6 +36,8 @@ class Access:
 
     def bearer(self) -> str | None:
         """Return the token of the next call; a file is read again each time, since tokens are rotated."""
+        if self.plugin is not None:
+            return self.plugin.token()
         if self.token_file is None:
             return self.token
         try:
@@ -48,19 +52,26 @@ class Access:
             if self.insecure:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
-            if self.certificate is not None and self.private_key is not None:
-                _load_pair(context, self.certificate, self.private_key)
+            certificate, private_key = self.certificate, self.private_key
+            if self.plugin is not None and certificate is None:
+                certificate, private_key = self.plugin.certificate()
+            if certificate is not None and private_key is not None:
+                _load_pair(context, certificate, private_key)
         except (ssl.SSLError, ValueError) as error:
             raise ConfigError(f"the certificates for {self.server} cannot be used: {error}") from error
         return context
 
 
-def find_access(*, kubeconfig: str | None = None, context: str | None = None) -> Access:
+def find_access(
+    *, kubeconfig: str | None = None, context: str | None = None, plugins: bool = False
+) -> Access:
     """Return the access named explicitly, else the pod's own, else the current context of the usual kubeconfig."""
     if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
         return in_cluster()
     named = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    return from_kubeconfig([Path(part) for part in named.split(os.pathsep) if part], context=context)
+    return from_kubeconfig(
+        [Path(part) for part in named.split(os.pathsep) if part], context=context, plugins=plugins
+    )
 
 
 def in_cluster(folder: Path = SERVICE_ACCOUNT_FOLDER, environ: Mapping[str, str] = os.environ) -> Access:
@@ -81,10 +92,11 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT_FOLDER, environ: Mapping[str, str]
     )
 
 
-def from_kubeconfig(paths: Sequence[Path], *, context: str | None = None) -> Access:
+def from_kubeconfig(paths: Sequence[Path], *, context: str | None = None, plugins: bool = False) -> Access:
     """Return the access of a context, the current one when none is named.
 
-    Several files count as one, the first to name something wins. Credential plugins (``exec``) are not run.
+    Several files count as one, the first to name something wins. Credential plugins (``exec``) are run only if
+    ``plugins``.
     """
     documents = [(path, _read(path)) for path in paths if path.exists()]
     if not documents:
@@ -99,7 +111,7 @@ def from_kubeconfig(paths: Sequence[Path], *, context: str | None = None) -> Acc
     user_folder, user = (
         _named(documents, "users", "user", str(bound.get("user"))) if bound.get("user") else (folder, {})
     )
-    if "exec" in user or "auth-provider" in user:
+    if "auth-provider" in user or ("exec" in user and not plugins):
         raise ConfigError(
             f"context {chosen} logs in by a plugin, which autosel does not run; "
             "use a context with a token or a certificate, for instance of a service account"
@@ -111,6 +123,7 @@ def from_kubeconfig(paths: Sequence[Path], *, context: str | None = None) -> Acc
         authority=_material(cluster, "certificate-authority", folder),
         token=user.get("token"),
         token_file=user_folder / token_file if token_file else None,
+        plugin=Plugin(settings=user["exec"], folder=user_folder) if "exec" in user else None,
         certificate=_material(user, "client-certificate", user_folder),
         private_key=_material(user, "client-key", user_folder),
         insecure=bool(cluster.get("insecure-skip-tls-verify", False)),

@@ -224,9 +224,9 @@ class Client:
 
     @asynccontextmanager
     async def stream(
-        self, kind: Kind, path: str, query: Mapping[str, str], *, quiet_seconds: float
+        self, kind: Kind, path: str, query: Mapping[str, str], *, quiet_seconds: float | None
     ) -> AsyncGenerator[aiohttp.StreamReader]:
-        """Open a long answer that ends when nothing comes for ``quiet_seconds``; for ``watching``."""
+        """Open a long answer that ends when nothing comes for ``quiet_seconds``; for watches and logs."""
         await self._limit.take()
         if self._closed:
             raise IntakeClosedError(f"watch {path} was not sent: the controller stops")

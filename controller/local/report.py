@@ -72,7 +72,7 @@ def report_of(folder: Path) -> Report:
             for name, prefixes in view.finals.items()
         },
         **overlap_of(view.prepared),
-        "progress": _progress(observed, view.state.finished, view.state.stalled, view.state.message),
+        "progress": progress(observed, view.state.finished, view.state.stalled, view.state.message),
     }
     document = context.document.model_copy(update={"inputs": inputs})
     return gather(StepContext(document=document, store=context.store, work=context.work))
@@ -88,7 +88,8 @@ def write_report(folder: Path, report: Report) -> None:
         write_bytes(folder / name, text.encode())
 
 
-def _progress(observed: Observed, finished: bool, stalled: bool, message: str) -> dict[str, Any]:
+def progress(observed: Observed, finished: bool, stalled: bool, message: str) -> dict[str, Any]:
+    """Return how far the search is, in time and use, as the report's inputs have it."""
     ends = [step.finished_at for step in observed.steps.values() if step.finished_at]
     end = max(ends, default=observed.started_at)
     suspended = observed.search.spec.suspend

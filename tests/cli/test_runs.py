@@ -17,7 +17,8 @@ from tests.cli.calls import Answer, autosel, child, environment
 from tests.tiny_model import build_model
 
 RUN = "runs/quickstart"
-ELSEWHERE = {"crd", "pool map"}  # one pipes into kubectl, the other asks an endpoint
+# They pipe into kubectl, ask an endpoint, or need a cluster.
+ELSEWHERE = {"crd", "pool map", "suspend", "resume"}
 
 
 @pytest.fixture(scope="module")
