@@ -56,6 +56,12 @@ class DeniedError(AutoselError):
     exit_code = 77
 
 
+class ReplacedError(AutoselError):
+    """An input was replaced while it was read. Not transient for the call that met it, but for the step."""
+
+    exit_code = 75
+
+
 class ConfigError(AutoselError):
     """The configuration names something that cannot work together."""
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autosel_runtime.errors import ConfigError, NoInputError, TransientError
 from autosel_runtime.store.port import check_key, check_prefix
 from autosel_runtime.store.retry import Retry
+from autosel_runtime.store.s3_client import s3_client
 from autosel_runtime.store.s3_errors import Place, classify, code_of, status_of
 from autosel_runtime.store.s3_stream import ObjectReader
 from autosel_runtime.store.s3_upload import PART_BYTES, upload_parts
@@ -57,29 +56,17 @@ class S3Store:
         self._place = Place(
             endpoint=endpoint or "the provider's endpoint", bucket=bucket, prefix=self._prefix
         )
-        config = Config(
-            retries={"total_max_attempts": 1},  # Retry does it, for streams and conditional writes too
-            connect_timeout=min(10.0, timeout),
-            read_timeout=timeout,
-            max_pool_connections=16,
-            s3={"addressing_style": "path" if path_style else "auto"},
-            # Other servers than AWS's often refuse the newer checksum headers; markers carry SHA-256 anyway.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
+        self._client: Any = s3_client(
+            place=self._place,
+            endpoint=endpoint,
+            region=region,
+            path_style=path_style,
+            ca_bundle=ca_bundle,
+            access_key=access_key,
+            secret_key=secret_key,
+            session_token=session_token,
+            timeout=timeout,
         )
-        try:
-            self._client: Any = boto3.Session().client(
-                "s3",
-                endpoint_url=endpoint,
-                region_name=region or ("us-east-1" if endpoint else None),
-                verify=str(ca_bundle) if ca_bundle is not None else None,
-                aws_access_key_id=access_key,
-                aws_secret_access_key=secret_key,
-                aws_session_token=session_token,
-                config=config,
-            )
-        except (BotoCoreError, ValueError) as error:
-            raise classify(error, place=self._place, action="open the store") from error
         if probe:
             self._probe()
 
