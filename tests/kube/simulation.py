@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,11 @@ from tests.kube.fake_api import FakeApi, Killed, timestamp
 from tests.kube.kubelet import Steps, document_of, pod_of, pod_status
 
 KEY = Key(namespace="ml", name="simulated")
+TINY = {
+    "budget": {"evaluations": 1},
+    "baselines": {"untuned": False, "full_pool": False, "random_subset": False},
+}
+SMALL = {"budget": {"evaluations": 2}, "parallelism": 2, "baselines": {"untuned": False}}
 SETTINGS = Settings(jobs=JobSettings(image="step:1"), job_ttl_seconds=3600)
 
 
@@ -161,3 +166,34 @@ class Cluster:
         for item in picture.values():
             item["metadata"].pop("resourceVersion")
         return picture
+
+
+def searched(**spec: Any) -> Cluster:
+    """A small search that has ended undisturbed."""
+    cluster = Cluster()
+    cluster.create(**{**SMALL, **spec})
+    cluster.run()
+    return cluster
+
+
+def moments(cluster: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
+    """All moments of a search: the world just before the controller looks, and the same after it has done all."""
+    for _ in range(500):
+        before = cluster.fork()
+        cluster.settle()
+        yield before, cluster
+        if not cluster.advance():
+            return
+    raise AssertionError("no end in sight")
+
+
+def halfway(**spec: Any) -> Cluster:
+    """A search whose first trials are on their way."""
+    cluster = Cluster()
+    cluster.create(**{**SMALL, **spec})
+    for _ in range(200):
+        cluster.settle()
+        if any(".train" in str(job["metadata"]["annotations"]) for job in cluster.running()):
+            return cluster
+        assert cluster.advance()
+    raise AssertionError("no training began")
