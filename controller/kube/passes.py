@@ -56,7 +56,12 @@ async def reconcile_search(api: Api, key: Key, settings: Settings) -> Done | Non
     except DataError as error:
         await write_status(api, SEARCHES, search, _invalid_status(search, str(error), api.now()))
         return Done(requeue_after=None)
-    look = await observe(api, key, search, document)
+    try:
+        look = await observe(api, key, search, document)
+    except DataError as error:
+        status = _invalid_status(search, str(error), api.now(), reason="DamagedObject")
+        await write_status(api, SEARCHES, search, status)
+        return Done(requeue_after=LOOK_SECONDS)
     view = overview(look.observed, api.now())
     plan = view.plan
     obstacle = await create_trials(api, look, plan.create)
@@ -139,15 +144,15 @@ def _held_up(state: SearchState, obstacle: Obstacle) -> SearchState:
     )
 
 
-def _invalid_status(search: Object, why: str, now: float) -> dict[str, Any]:
+def _invalid_status(search: Object, why: str, now: float, *, reason: str = "InvalidSpec") -> dict[str, Any]:
     """Return the status of a search that cannot be read: as it was, but stalled."""
     previous: Mapping[str, Any] = search.get("status") or {}
     generation = int(search["metadata"].get("generation", 1))
     conditions: Sequence[Condition] = (
-        Condition(type="Ready", status="False", reason="InvalidSpec", message=why),
-        Condition(type="Reconciling", status="False", reason="InvalidSpec", message=why),
-        Condition(type="Stalled", status="True", reason="InvalidSpec", message=why),
-        Condition(type="Succeeded", status="Unknown", reason="InvalidSpec", message=why),
+        Condition(type="Ready", status="False", reason=reason, message=why),
+        Condition(type="Reconciling", status="False", reason=reason, message=why),
+        Condition(type="Stalled", status="True", reason=reason, message=why),
+        Condition(type="Succeeded", status="Unknown", reason=reason, message=why),
     )
     return {
         **previous,
