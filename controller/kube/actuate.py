@@ -201,7 +201,7 @@ async def _delete_parts(api: Api, look: Look, job: Mapping[str, Any]) -> None:
     """Delete the document of a Job, and the Service of a multi-node one, if they are ours."""
     name = job["metadata"]["name"]
     parts = [(CONFIG_MAPS, name)]
-    if ((job.get("spec") or {}).get("completions") or 1) > 1:
+    if "subdomain" in job["spec"]["template"]["spec"]:
         parts.append((SERVICES, names.service_name(name)))
     owners = {entry["uid"] for entry in job["metadata"]["ownerReferences"] if entry.get("controller")}
     for kind, part in parts:

@@ -19,7 +19,7 @@ from autosel_runtime.api.resources import Scheduling, StorageSpec
 from autosel_runtime.digest import digest, short
 from autosel_runtime.errors import ConfigError
 from controller.kube import names
-from controller.kube.pod import DOCUMENT_FILE, RENDEZVOUS_PORT, WORK, nodes_of, pod_template
+from controller.kube.pod import DOCUMENT_FILE, RENDEZVOUS_PORT, WORK, nodes_of, pod_template, shards_of
 from controller.kube.podstate import STEP_CONTAINER
 from controller.kube.settings import JobSettings
 from controller.kube.storage import certificates, store_of
@@ -68,7 +68,7 @@ def render_step(
     storage = store_of(search.spec, settings.storage)
     number = request.attempt + restarts
     name = names.job_name(search.metadata.name, uid, request.name, number)
-    nodes = nodes_of(search, request)
+    nodes, shards = nodes_of(search, request), shards_of(search, request)
     service = names.service_name(name) if nodes > 1 else None
     spec_hash = f"{HASH_VERSION}:{short(digest(_identity(request, uid)), 16)}"
     labels = names.search_labels(search.metadata.name, uid) | {
@@ -95,8 +95,10 @@ def render_step(
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata | {"labels": labels | _queue_labels(search.spec.scheduling)},
-        "spec": _job_spec(template, nodes, search.spec.failure_policy.step_deadline_seconds),
+        "spec": _job_spec(template, nodes * shards, search.spec.failure_policy.step_deadline_seconds),
     }
+    if shards > 1:
+        _let_shards_fail_alone(job)
     document = _document(request, search, storage, number, settings)
     return StepManifests(
         config_map={
@@ -129,7 +131,19 @@ def ttl_patch(seconds: int) -> dict[str, Any]:
     return {"spec": {"ttlSecondsAfterFinished": seconds}}
 
 
-def _job_spec(template: Mapping[str, Any], nodes: int, deadline: int) -> dict[str, Any]:
+def _let_shards_fail_alone(job: dict[str, Any]) -> None:
+    """Let the pods of a sharded step run and end on their own: what the others finish need not be done again.
+
+    A failure that would happen again still ends the Job at once. Nor need all pods run at the same time.
+    """
+    del job["spec"]["backoffLimit"]
+    job["spec"]["backoffLimitPerIndex"] = 0
+    metadata = job["metadata"]
+    if names.QUEUE_NAME in metadata["labels"]:
+        metadata["annotations"] = metadata["annotations"] | {names.QUEUE_LEAST_PODS: "1"}
+
+
+def _job_spec(template: Mapping[str, Any], pods: int, deadline: int) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "backoffLimit": 0,
         "activeDeadlineSeconds": deadline,
@@ -151,11 +165,11 @@ def _job_spec(template: Mapping[str, Any], nodes: int, deadline: int) -> dict[st
                 # All others are counted, and the first that counts ends the Job.
             ]
         },
-        "completions": nodes,
-        "parallelism": nodes,
+        "completions": pods,
+        "parallelism": pods,
         "template": template,
     }
-    return spec | {"completionMode": "Indexed" if nodes > 1 else "NonIndexed"}
+    return spec | {"completionMode": "Indexed" if pods > 1 else "NonIndexed"}
 
 
 def _queue_labels(scheduling: Scheduling) -> dict[str, str]:

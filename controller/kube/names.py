@@ -24,6 +24,7 @@ RECIPE = "autosel.dev/recipe"
 
 QUEUE_NAME = "kueue.x-k8s.io/queue-name"
 QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
+QUEUE_LEAST_PODS = "kueue.x-k8s.io/job-min-parallelism"
 
 MAX_NAME = 63
 # Pods of an Indexed Job get the Job's name and up to four digits as their host name, its Service a prefix.

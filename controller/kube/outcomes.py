@@ -107,8 +107,10 @@ def stopped(*, number: int, restarts: int, started_at: float) -> Outcome:
 def _completed(frame: _Frame, step: str, pods: Sequence[Mapping[str, Any]]) -> Outcome:
     for pod in sorted(pods, key=index_of):
         state = terminated(pod)
-        if state is None or state.get("exitCode") != 0 or index_of(pod) > 0:
+        if state is None or state.get("exitCode") != 0:
             continue
+        # Of the processes of a multi-node step the first one writes an account. Of the shards of a step one or more,
+        # which found all of them done and merged; the accounts of the others have no summary.
         summary = _json(state.get("message")).get("summary")
         if isinstance(summary, dict):
             wrong = complaint(step, summary)
@@ -136,7 +138,12 @@ def _failed(frame: _Frame, job: Mapping[str, Any], pods: Sequence[Mapping[str, A
         seconds = (job.get("spec") or {}).get("activeDeadlineSeconds")
         return _failure(frame, DEADLINE, "DeadlineExceeded", f"ran longer than the deadline of {seconds} s")
     ended = [pod for pod in pods if _has_failed(pod)]
-    own = min((pod for pod in ended if disruption(pod) is None), key=_blame, default=None)
+    alone = _fails_alone(job)
+    own = min(
+        (pod for pod in ended if disruption(pod) is None),
+        key=lambda pod: (alone and (terminated(pod) or {}).get("exitCode") not in PERMANENT, *_blame(pod)),
+        default=None,
+    )
     disrupted = next((why for pod in ended if (why := disruption(pod))), None)
     if disrupted is not None and (own is None or _is_bystander(job, own)):
         return _infrastructure(frame, TRY_AGAIN, disrupted.reason, disrupted.message)
@@ -147,12 +154,17 @@ def _failed(frame: _Frame, job: Mapping[str, Any], pods: Sequence[Mapping[str, A
     return _of_pod(frame, own)
 
 
+def _fails_alone(job: Mapping[str, Any]) -> bool:
+    """Say whether the pods of a Job are shards, which do not depend on each other."""
+    return (job.get("spec") or {}).get("backoffLimitPerIndex") is not None
+
+
 def _is_bystander(job: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
     """Say whether a pod of a multi-node Job fell because a disrupted one took the whole group down.
 
-    A Job with one pod replaces a disrupted one by itself, so what failed it later is its own.
+    A Job with one pod, or with shards, replaces a disrupted one by itself, so what failed it later is its own.
     """
-    several = int((job.get("spec") or {}).get("completions") or 1) > 1
+    several = int((job.get("spec") or {}).get("completions") or 1) > 1 and not _fails_alone(job)
     return several and (terminated(pod) or {}).get("exitCode") not in PERMANENT
 
 
@@ -182,7 +194,7 @@ def _of_pod(frame: _Frame, pod: Mapping[str, Any]) -> Outcome:
 
 
 def _open(frame: _Frame, job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Outcome:
-    waiting = _job_waiting(job) or _pods_waiting(pods)
+    waiting = _job_waiting(job) or _pods_waiting(pods, alone=_fails_alone(job))
     result = StepResult(
         attempt=max(1, frame.number - frame.restarts),
         state="running",
@@ -204,12 +216,16 @@ def _job_waiting(job: Mapping[str, Any]) -> Waiting | None:
     return Waiting(reason="Queued", message="the Job is suspended")
 
 
-def _pods_waiting(pods: Sequence[Mapping[str, Any]]) -> Waiting | None:
-    """One pod that waits holds up all of them, so the first reason found is the reason."""
+def _pods_waiting(pods: Sequence[Mapping[str, Any]], *, alone: bool) -> Waiting | None:
+    """One pod that waits holds up all of them, so the first reason found is the reason.
+
+    Shards go on ``alone``: a step does something as long as one of its pods does.
+    """
     alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")]
     if not alive:
         return Waiting(reason="NoPod", message="no pod has been made yet; a quota or a policy may refuse it")
-    return next((why for pod in sorted(alive, key=index_of) if (why := pod_waiting(pod))), None)
+    waits = [why for pod in sorted(alive, key=index_of) if (why := pod_waiting(pod))]
+    return None if not waits or (alone and len(waits) < len(alive)) else waits[0]
 
 
 def _infrastructure(frame: _Frame, code: int, word: str, sentence: str) -> Outcome:

@@ -8,9 +8,10 @@ import math
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearch
-from autosel_runtime.api.resources import StepResources, StorageSpec
+from autosel_runtime.api.resources import MULTI_NODE_STEP, SHARDED_STEPS, StepResources, StorageSpec
 from autosel_runtime.errors import ConfigError
 from autosel_runtime.steps.run import RESULT_FILE_VARIABLE
+from autosel_runtime.steps.sharing import COUNT_VARIABLE
 from controller.kube import accelerators
 from controller.kube.overlay import CONTAINER_SECURITY, merge_template
 from controller.kube.podstate import STEP_CONTAINER
@@ -32,7 +33,12 @@ def resources_of(search: RecipeSearch, request: StepRequest) -> StepResources:
 
 def nodes_of(search: RecipeSearch, request: StepRequest) -> int:
     """Return the pods that work together on a step; only train spreads over several."""
-    return resources_of(search, request).nodes if request.step == "train" else 1
+    return resources_of(search, request).nodes if request.step == MULTI_NODE_STEP else 1
+
+
+def shards_of(search: RecipeSearch, request: StepRequest) -> int:
+    """Return the pods that share a step's work, each on its own; only score and evaluate can be shared out."""
+    return resources_of(search, request).shards if request.step in SHARDED_STEPS else 1
 
 
 def pod_template(
@@ -112,6 +118,7 @@ def _container(
         "command": _command(request, resources, nodes, job, service),
         "env": [
             *_environment(_threads(resources.cpu) // _processes(request, resources)),
+            *_share(shards_of(search, request)),
             *accelerators.environment(resources.accelerator, nodes=nodes),
             *secret_environment(search.spec, storage, request.step),
         ],
@@ -160,6 +167,14 @@ def _environment(threads: int) -> list[dict[str, Any]]:
         "PYTHONUNBUFFERED": "1",
     }
     return [{"name": name, "value": value} for name, value in variables.items()]
+
+
+def _share(shards: int) -> list[dict[str, Any]]:
+    """Tell a pod how many shards there are; which is its own, the Job controller tells it.
+
+    The number travels with the Job, not with the document: an edit between the two would let pods disagree.
+    """
+    return [{"name": COUNT_VARIABLE, "value": str(shards)}] if shards > 1 else []
 
 
 def _threads(cpu: str) -> int:

@@ -56,9 +56,12 @@ def request(name: str = "t00001.train", step: Any = "train", attempt: int = 1, *
 OWNER = Owner(kind="RecipeTrial", name="quick-t00001", uid=TRIAL_UID)
 
 
-def job(*, restarts: int = 0, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    """Return the Job of ``t00001.train`` with a status."""
-    rendered = render_step(request(), search(**spec), owner=OWNER, settings=SETTINGS, restarts=restarts).job
+def job(
+    *, step: Any = "train", restarts: int = 0, status: dict[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
+    """Return the Job of ``t00001.train``, or of another step, with a status."""
+    wanted = request(f"t00001.{step}", step)
+    rendered = render_step(wanted, search(**spec), owner=OWNER, settings=SETTINGS, restarts=restarts).job
     return {**rendered, "status": {"startTime": "2026-01-01T12:00:00Z", **(status or {})}}
 
 

@@ -86,6 +86,16 @@ MATRIX: dict[str, tuple[str, dict[str, Any], StepRequest]] = {
         train(accelerator={"kind": "ascend", "count": 8}, nodes=4),
         request(attempt=3),
     ),
+    "sharded": (
+        "quick",
+        {"steps": {"evaluate": {"shards": 4, "accelerator": {"kind": "nvidia"}, "memory": "32Gi"}}},
+        request("t00001.evaluate", "evaluate"),
+    ),
+    "sharded-kueue": (
+        "quick",
+        {"steps": {"score": {"shards": 2}}, "scheduling": {"queueName": "team"}},
+        request("setup.score", "score"),
+    ),
     "kueue": (
         "quick",
         {
@@ -236,6 +246,26 @@ def test_the_hash_is_of_what_is_computed_not_of_where() -> None:
     assert first.spec_hash == moved.spec_hash != other.spec_hash
     assert first.spec_hash.startswith("v1:")
     assert first.job["metadata"]["annotations"][names.SPEC_HASH] == first.spec_hash
+
+
+@pytest.mark.parametrize("step", ["score", "evaluate"])
+def test_shards_change_neither_the_hash_nor_the_document(step: Any) -> None:
+    whole, shared = (
+        render_step(
+            request(f"t00001.{step}", step),
+            search(steps={step: {"shards": count}}),
+            owner=OWNER,
+            settings=SETTINGS,
+        )
+        for count in (1, 5)
+    )
+    assert whole.spec_hash == shared.spec_hash
+    assert shared.service is None
+    documents = [json.loads(one.config_map["data"]["step.json"]) for one in (whole, shared)]
+    assert [document["search"]["steps"][step].pop("shards") for document in documents] == [1, 5]
+    assert documents[0] == documents[1]
+    assert "backoffLimit" not in shared.job["spec"]
+    assert whole.job["spec"]["completions"] == 1
 
 
 def test_secrets_are_references_and_only_where_needed() -> None:

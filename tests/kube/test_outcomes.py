@@ -107,6 +107,58 @@ def test_a_disrupted_pod_takes_its_group_down() -> None:
     assert outcome_of(several, pods).result.reason == "loss became NaN"
 
 
+def sharded(status: dict[str, Any] | None = None) -> dict[str, Any]:
+    return job(step="evaluate", status=status, steps={"evaluate": {"shards": 3}})
+
+
+SHARD_DONE = json.dumps({"shard": {"index": 0, "count": 3}})
+SCORES = {"objective": {"mean": 0.5, "stderr": 0.1}}
+
+
+@pytest.mark.parametrize("merged", [[0], [2], [1, 2], [0, 1, 2]])
+def test_of_shards_whoever_merged_tells_the_result(merged: list[int]) -> None:
+    message = json.dumps({"summary": SCORES})
+    pods = [
+        pod(code=0, index=index, message=message if index in merged else SHARD_DONE) for index in range(3)
+    ]
+    found = outcome_of(sharded(COMPLETE), pods)
+    assert (found.result.state, found.result.summary) == ("succeeded", SCORES)
+
+
+@pytest.mark.parametrize("messages", [[SHARD_DONE] * 3, [SHARD_DONE, "", SHARD_DONE], []])
+def test_shards_whose_merged_account_was_lost_are_run_again(messages: list[str]) -> None:
+    pods = [pod(code=0, index=index, message=message) for index, message in enumerate(messages)]
+    found = outcome_of(sharded(COMPLETE), pods)
+    assert (found.word, found.restarts, found.result.attempt) == ("ResultLost", 1, 0)
+
+
+def test_a_shard_that_fails_for_good_tells_why_whoever_fell_first() -> None:
+    pods = [
+        pod(code=75, message=json.dumps({"error": "the store is down"}), finished="2026-01-01T12:00:01Z"),
+        pod(code=65, index=1, message=json.dumps({"error": "item 7 is broken"})),
+        pod(code=137, index=2, finished="2026-01-01T12:00:02Z"),
+        pod(code=143, index=2, conditions=DISRUPTED),
+    ]
+    found = outcome_of(sharded(POLICY), pods)
+    assert (found.result.exit_code, found.result.reason, found.restarts) == (65, "item 7 is broken", 0)
+
+
+def test_a_shard_without_memory_is_no_victim_of_a_disrupted_one() -> None:
+    pods = [pod(code=143, conditions=DISRUPTED), pod(code=137, index=1, reason="OOMKilled")]
+    assert outcome_of(sharded(FAILED), pods).word == "OOMKilled"
+
+
+def test_shards_wait_only_if_none_of_them_runs() -> None:
+    waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no gpu"}
+    pending = [pod(index=index, conditions=[waits], phase="Pending") for index in range(3)]
+    found = outcome_of(sharded(), pending)
+    assert found.waiting is not None
+    assert found.waiting.reason == "Unschedulable"
+    assert outcome_of(sharded(), [pod(), *pending[1:]]).waiting is None
+    group = job(steps={"train": {"nodes": 3}})
+    assert outcome_of(group, [pod(), *pending[1:]]).waiting is not None
+
+
 def test_of_several_failed_pods_the_cause_is_told_not_the_victims() -> None:
     several = job(status=FAILED, steps={"train": {"nodes": 3}})
     pods = [
