@@ -18,12 +18,13 @@ from controller.kube.client import Client, RateLimit, open_client
 from controller.kube.config import Config, read_config
 from controller.kube.errors import ApiError, ConflictError, IntakeClosedError
 from controller.kube.health import Health, serve
-from controller.kube.kinds import JOBS, SEARCHES
+from controller.kube.kinds import JOBS, PODS, SEARCHES
 from controller.kube.lease import Election, LeaseLostError
 from controller.kube.logs import set_up_logs
 from controller.kube.metrics import Metrics
 from controller.kube.observe import Key
 from controller.kube.passes import Settings, reconcile_search
+from controller.kube.podstate import STARTING, pod_waiting
 from controller.kube.queue import WorkQueue
 from controller.kube.shell import Shell
 from controller.kube.watching import WatchHealth, changes
@@ -31,6 +32,7 @@ from controller.kube.watching import WatchHealth, changes
 # What a process may take to end once told to: its last calls, then the lease.
 DRAIN_SECONDS = 6.0
 LIST_RETRY_SECONDS = 5.0
+ON_ITS_WAY = STARTING | {"Pending"}
 
 log = logging.getLogger("autosel.operator")
 
@@ -123,12 +125,33 @@ class Operator:
             metadata = change.object["metadata"]
             self.queue.add(Key(namespace=metadata["namespace"], name=metadata["labels"][names.SEARCH]))
 
+    async def watch_pods(self, namespace: str | None) -> None:
+        """Have the search of every pod that cannot start looked at: its Job does not change meanwhile."""
+        labels = {names.MANAGED_BY: names.OPERATOR, names.SEARCH: ""}
+        stream = changes(
+            self.client,
+            PODS,
+            namespace,
+            labels,
+            # Pods that run are many and tell nothing that their Jobs do not.
+            fields="status.phase=Pending",
+            health=WatchHealth(),
+            on_error=self._report_watch,
+        )
+        async for change in stream:
+            why = pod_waiting(change.object) if change.type != "DELETED" else None
+            if why is not None and why.reason not in ON_ITS_WAY:
+                metadata = change.object["metadata"]
+                self.queue.add(Key(namespace=metadata["namespace"], name=metadata["labels"][names.SEARCH]))
+
     def _report_watch(self, error: ApiError) -> None:
-        log.warning("the watch of Jobs is interrupted: %s", error)
+        log.warning("a watch is interrupted: %s", error)
 
     def watches(self) -> list[Coroutine[Any, Any, None]]:
-        """Return the watches of Jobs, one a namespace."""
-        return [self.watch_jobs(namespace) for namespace in self._scopes()]
+        """Return the watches of Jobs and pods, one each a namespace."""
+        return [
+            watch(namespace) for namespace in self._scopes() for watch in (self.watch_jobs, self.watch_pods)
+        ]
 
     def _scopes(self) -> Sequence[str | None]:
         return self.config.namespaces or (None,)

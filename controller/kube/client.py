@@ -141,11 +141,16 @@ class Client:
         return await self._call("get", kind, kind.path(namespace, name))
 
     async def list(
-        self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        fields: str | None = None,
     ) -> Listing:
-        """Return all objects, read page by page."""
+        """Return all objects, read page by page; ``fields`` is a field selector."""
         items: list[Object] = []
-        query = {"limit": str(PAGE), **selector(labels)}
+        query = {"limit": str(PAGE), **selector(labels, fields)}
         while True:
             page = await self._call("list", kind, kind.path(namespace), query=query)
             items += page.get("items") or []
@@ -287,13 +292,13 @@ async def open_client(
         yield Client(access, session, limit=limit or RateLimit(), count=count, agent=agent)
 
 
-def selector(labels: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the query that selects by labels; an empty value asks only that the label is there."""
-    if not labels:
-        return {}
-    return {
-        "labelSelector": ",".join(f"{key}={value}" if value else key for key, value in sorted(labels.items()))
-    }
+def selector(labels: Mapping[str, str] | None, fields: str | None = None) -> dict[str, str]:
+    """Return the query that selects by labels and fields; an empty label asks only that it is there."""
+    query = {"fieldSelector": fields} if fields else {}
+    if labels:
+        chosen = (f"{key}={value}" if value else key for key, value in sorted(labels.items()))
+        query["labelSelector"] = ",".join(chosen)
+    return query
 
 
 async def read_answer(answer: aiohttp.ClientResponse, call: str) -> Object:

@@ -47,21 +47,25 @@ async def changes(
     namespace: str | None,
     labels: Mapping[str, str],
     *,
+    fields: str | None = None,
     health: WatchHealth,
     on_error: Callable[[ApiError], None],
 ) -> AsyncIterator[Change]:
-    """Yield the changes of all selected objects for ever. Errors are told to ``on_error`` and waited out."""
+    """Yield the changes of all selected objects for ever; what is selected no more counts as deleted.
+
+    Errors are told to ``on_error`` and waited out.
+    """
     version: str | None = None
     failures = 0
     while True:
         try:
             if version is None:
-                listing: Listing = await client.list(kind, namespace, labels)
+                listing: Listing = await client.list(kind, namespace, labels, fields=fields)
                 version = listing.resource_version
                 health.heard, health.synced = time.monotonic(), True
                 for item in listing.items:
                     yield Change(type="ADDED", object=item)
-            async for event in _events(client, kind, namespace, labels, version):
+            async for event in _events(client, kind, namespace, selector(labels, fields), version):
                 failures = 0
                 health.heard = time.monotonic()
                 version = str(event["object"]["metadata"]["resourceVersion"])
@@ -81,14 +85,14 @@ async def changes(
 
 
 async def _events(
-    client: Client, kind: Kind, namespace: str | None, labels: Mapping[str, str], version: str
+    client: Client, kind: Kind, namespace: str | None, selected: Mapping[str, str], version: str
 ) -> AsyncIterator[dict[str, Any]]:
     query = {
         "watch": "true",
         "allowWatchBookmarks": "true",
         "resourceVersion": version,
         "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 - spreads reconnects
-        **selector(labels),
+        **selected,
     }
     path = kind.path(namespace)
     async with client.stream(kind, path, query, quiet_seconds=QUIET_SECONDS) as content:
