@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -40,10 +41,11 @@ BIRTH_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What differs between steps: environment variables and the number of threads."""
+    """What differs between steps: environment variables, and how many processes of how many threads they are."""
 
     variables: Mapping[str, str]
     threads: int
+    processes: int = 1
 
 
 class _Lock:
@@ -114,7 +116,13 @@ def start(folder: Path, environment: Environment) -> Process:
     with _locked(folder) as lock:
         process = multiprocessing.get_context("forkserver").Process(
             target=run_attempt,
-            args=(str(folder), _Lock(lock), dict(environment.variables), environment.threads),
+            args=(
+                str(folder),
+                _Lock(lock),
+                dict(environment.variables),
+                environment.threads,
+                environment.processes,
+            ),
         )
         try:
             process.start()
@@ -147,7 +155,9 @@ def _locked(folder: Path) -> Generator[int]:
         yield stream.fileno()
 
 
-def run_attempt(folder_name: str, lock: int, variables: dict[str, str], threads: int) -> None:
+def run_attempt(
+    folder_name: str, lock: int, variables: dict[str, str], threads: int, processes: int = 1
+) -> None:
     """Run the step of an attempt in this process, leave its outcome, and end the process."""
     folder = Path(folder_name)
     if os.getsid(0) != os.getpid():
@@ -165,10 +175,13 @@ def run_attempt(folder_name: str, lock: int, variables: dict[str, str], threads:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     started = time.time()
-    code = run_document(str(folder / "document.json"))
+    document = folder / "document.json"
+    code = run_document(str(document)) if processes == 1 else _run_group(document, threads, processes)
     try:
         result = folder / "result.json"
         outcome = read_json(result) if result.exists() else {"error": "the step left no result"}
+        if processes > 1 and code:  # torchrun ends with 1, whatever its processes ended with
+            code = int(outcome.get("exit_code", KILLED))
         write_json(
             folder / "outcome.json",
             {**outcome, "exit_code": code, "started_at": started, "finished_at": time.time()},
@@ -180,6 +193,21 @@ def run_attempt(folder_name: str, lock: int, variables: dict[str, str], threads:
         os._exit(
             code
         )  # the result is safe: taking the interpreter and its libraries down would only cost time
+
+
+def _run_group(document: Path, threads: int, processes: int) -> int:
+    """Run a step in several processes, as the pod does: torchrun, one process a device."""
+    step = read_json(document)["step"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
+    }
+    module = ["-m", "autosel_runtime.steps", step, "--spec", str(document)]
+    return subprocess.run(
+        [*command, *module], env=environment, stdin=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 def holder(folder: Path) -> int | None:

@@ -1,12 +1,17 @@
-"""Accelerators of this machine: each step that needs one gets the least used one, and only what was granted."""
+"""Accelerators of this machine: each step that needs some gets the least used ones, and only as many as it asks for."""
 
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-ACCELERATED_STEPS = frozenset({"score", "train", "evaluate"})
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
+from autosel_runtime.api.resources import Accelerator
+from autosel_runtime.errors import ConfigError
+
+ACCELERATED_STEPS = ("score", "train", "evaluate")
 
 
 @dataclass(kw_only=True)
@@ -15,28 +20,47 @@ class Devices:
 
     ids: tuple[str, ...]
     variable: str = "CUDA_VISIBLE_DEVICES"
-    _used: dict[str, str] = field(default_factory=dict[str, str])
+    _used: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
-    def assign(self, name: str, step: str) -> dict[str, str]:
-        """Return the environment that shows the step its device."""
+    def assign(self, name: str, step: str, count: int) -> dict[str, str]:
+        """Return the environment that shows the step its ``count`` devices."""
         if not self.ids or step not in ACCELERATED_STEPS:
             return {self.variable: ""}
-        loads = dict.fromkeys(self.ids, 0)
-        for device in self._used.values():
-            loads[device] += 1
-        chosen = min(self.ids, key=lambda device: loads[device])
-        self._used[name] = chosen
-        return {self.variable: chosen}
+        loads = Counter(device for used in self._used.values() for device in used)
+        # The sort is stable: among equals the first ones, so that the sets of concurrent steps are apart.
+        chosen = sorted(self.ids, key=lambda device: loads[device])[:count]
+        self._used[name] = tuple(device for device in self.ids if device in chosen)
+        return {self.variable: ",".join(self._used[name])}
 
     def take(self, name: str, variables: Mapping[str, str]) -> None:
         """Record what a step that runs already was given."""
-        device = variables.get(self.variable, "")
-        if device in self.ids:
-            self._used[name] = device
+        devices = tuple(
+            device for device in variables.get(self.variable, "").split(",") if device in self.ids
+        )
+        if devices:
+            self._used[name] = devices
 
     def release(self, name: str) -> None:
-        """Give the step's device back."""
+        """Give the step's devices back."""
         self._used.pop(name, None)
+
+
+def asked_devices(accelerator: Accelerator) -> int:
+    """Return how many devices a step gets: what it asks for, else one, if the machine has any."""
+    return 1 if accelerator.kind == "none" else accelerator.count
+
+
+def check_devices(spec: RecipeSearchSpec, devices: Devices) -> None:
+    """Raise ConfigError when a step asks for more devices than this machine has."""
+    for step in ACCELERATED_STEPS:
+        accelerator: Accelerator = getattr(spec.steps, step).accelerator
+        if accelerator.kind == "none" or accelerator.count <= len(devices.ids):
+            continue
+        found = f"{len(devices.ids)}: {', '.join(devices.ids)}" if devices.ids else "none"
+        raise ConfigError(
+            f"spec.steps.{step}.accelerator.count: the step asks for {accelerator.count} {accelerator.kind} devices "
+            f"and this machine shows {found}; ask for fewer, or set kind: none to take what there is"
+        )
 
 
 def visible_devices() -> Devices:

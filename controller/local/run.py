@@ -14,7 +14,7 @@ from autosel_runtime.api.recipe_search import RecipeSearch, RecipeSearchSpec
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from controller.local import attempts
 from controller.local.changes import immutable_changes
-from controller.local.devices import visible_devices
+from controller.local.devices import check_devices, visible_devices
 from controller.local.folder import exclusive, load_trials, read_json, save_trial, write_json
 from controller.local.steps import LocalSteps
 from controller.local.stopping import StopRequest, stop_request
@@ -51,12 +51,14 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
     search = load_search(document)
     with exclusive(folder), stop_request() as stop:
         base = document.resolve().parent
+        devices = visible_devices()
+        check_devices(search.spec, devices)
         identity = _identity(folder, search, base)
         loop = _Loop(
             document=document,
             folder=folder,
             identity=identity,
-            steps=LocalSteps(folder=folder, base=base, uid=identity["uid"], devices=visible_devices()),
+            steps=LocalSteps(folder=folder, base=base, uid=identity["uid"], devices=devices),
             search=search,
             seen=seen,
             listen=listen,

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.api.resources import StepResources
 from autosel_runtime.errors import OutputError
 from controller.local import attempts
-from controller.local.devices import Devices
+from controller.local.devices import Devices, asked_devices
 from controller.local.folder import read_json, write_json
 from controller.local.process import Process
 from controller.reconcile.model import StepRequest, StepResult
@@ -98,11 +99,17 @@ class LocalSteps:
     def start(self, request: StepRequest, search: RecipeSearch) -> None:
         """Write the attempt's document and start its process. OutputError when the folder cannot be written."""
         folder = self.folder / "steps" / request.name / str(request.attempt)
-        variables = self.devices.assign(request.name, request.step)
+        resources: StepResources = getattr(search.spec.steps, request.step)
+        count = asked_devices(resources.accelerator)
+        variables = self.devices.assign(request.name, request.step, count)
         write_json(folder / "environment.json", variables)
         write_json(folder / "document.json", self._document(request, search))
-        resources = getattr(search.spec.steps, request.step)
-        environment = attempts.Environment(variables=variables, threads=threads_of(resources.cpu))
+        processes = count if request.step == "train" and self.devices.ids else 1
+        environment = attempts.Environment(
+            variables=variables,
+            threads=max(1, threads_of(resources.cpu) // processes),
+            processes=processes,
+        )
         start = attempts.start if self.warm else attempts.start_alone
         self._processes[request.name] = start(folder, environment)
         self._newest[request.name] = request.attempt
