@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from autosel_runtime.steps.sharing import COUNT_VARIABLE
+from controller.kube.podstate import INDEX, index_of
 from controller.reconcile import StepRequest
 from tests.controller.world import Outcome, succeed
 
@@ -17,15 +19,18 @@ Object = dict[str, Any]
 class Steps:
     """Answers steps and remembers how often each was really carried out.
 
-    ``artifacts`` is the store: a step whose output exists answers at once, without doing anything again.
+    ``artifacts`` is the store: a step whose output exists answers at once, without doing anything again. ``refuse`` may
+    fail one shard of a sharded step, by its index; ``shards`` remembers the shards that were carried out.
     """
 
     answer: Callable[[StepRequest, int], Outcome] = lambda request, number: succeed(request)
     artifacts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     done: list[tuple[str, int]] = field(default_factory=list)
+    refuse: Callable[[StepRequest, int], Outcome | None] = lambda request, index: None
+    shards: list[tuple[str, int]] = field(default_factory=list)
 
-    def run(self, document: Mapping[str, Any]) -> tuple[int, str]:
-        """Return the exit code and the termination message of the step of ``document``."""
+    def run(self, document: Mapping[str, Any], *, shard: tuple[int, int] | None = None) -> tuple[int, str]:
+        """Return the exit code and the termination message of the step of ``document``, or of a shard of it."""
         request = StepRequest(
             name=document["name"],
             step=document["step"],
@@ -35,12 +40,26 @@ class Steps:
         )
         if request.output in self.artifacts:
             return 0, json.dumps({"summary": {**self.artifacts[request.output], "cached": True}})
+        if shard is not None:
+            refused = self.refuse(request, shard[0])
+            if refused is not None:
+                return refused[0], json.dumps({"error": str(refused[1])})
+            if not self._finish_shard(request, *shard):
+                return 0, json.dumps({"shard": {"index": shard[0], "count": shard[1]}})
         self.done.append((request.name, request.attempt))
         code, result = self.answer(request, request.attempt)
         if code != 0 or isinstance(result, str):
             return code, json.dumps({"error": str(result)})
         self.artifacts[request.output] = result
         return 0, json.dumps({"summary": {**result, "cached": False}})
+
+    def _finish_shard(self, request: StepRequest, index: int, count: int) -> bool:
+        """Do a shard unless the store has it; say whether now all are there."""
+        prefix = f"{request.output}/shards-{count}"
+        if f"{prefix}/{index}" not in self.artifacts:
+            self.shards.append((request.name, index))
+            self.artifacts[f"{prefix}/{index}"] = {}
+        return all(f"{prefix}/{other}" in self.artifacts for other in range(count))
 
 
 def document_of(config_map: Object) -> dict[str, Any]:
@@ -51,16 +70,25 @@ def document_of(config_map: Object) -> dict[str, Any]:
     return json.loads(gzip.decompress(packed))
 
 
-def pod_of(job: Object, *, name: str) -> Object:
+def shard_of(pod: Object) -> tuple[int, int] | None:
+    """The index of a pod and the number of shards that its step is told, None for a step that is not sharded."""
+    environment = pod["spec"]["containers"][0].get("env") or []
+    count = next((entry["value"] for entry in environment if entry["name"] == COUNT_VARIABLE), None)
+    return None if count is None else (index_of(pod), int(count))
+
+
+def pod_of(job: Object, *, name: str, index: int | None = None) -> Object:
     """A pod as the Job controller makes it."""
     template = job["spec"]["template"]
     metadata = job["metadata"]
+    annotations = {} if index is None else {"annotations": {INDEX: str(index)}}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": name,
             "namespace": metadata["namespace"],
+            **annotations,
             "labels": {
                 **template["metadata"].get("labels", {}),
                 "batch.kubernetes.io/job-name": metadata["name"],

@@ -25,7 +25,7 @@ from controller.kube.errors import ApiError
 from controller.kube.kinds import CONFIG_MAPS, JOBS, PODS
 from tests.controller.world import search
 from tests.kube.fake_api import timestamp
-from tests.kube.kubelet import Steps, document_of, pod_status
+from tests.kube.kubelet import Steps, document_of, pod_status, shard_of
 from tests.kube.plane import Plane, until
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,8 @@ class Kubelet:
             self.jobs_seen.add(job)
             if (pod.get("status") or {}).get("phase") != "Pending" or self.hold(job):
                 continue
-            code, message = self.steps.run(document_of(await client.get(CONFIG_MAPS, self.namespace, job)))
+            document = document_of(await client.get(CONFIG_MAPS, self.namespace, job))
+            code, message = self.steps.run(document, shard=shard_of(pod))
             status = pod_status(code, message, timestamp(time.time()))
             await client.patch(PODS, self.namespace, pod["metadata"]["name"], {"status": status}, "status")
 

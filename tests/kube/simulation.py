@@ -13,7 +13,7 @@ from controller.kube.passes import Done, Settings, reconcile_search
 from controller.kube.settings import JobSettings
 from tests.controller.world import search
 from tests.kube.fake_api import FakeApi, Killed, timestamp
-from tests.kube.kubelet import Steps, document_of, pod_of, pod_status
+from tests.kube.kubelet import Steps, document_of, pod_of, pod_status, shard_of
 
 KEY = Key(namespace="ml", name="simulated")
 TINY = {
@@ -77,6 +77,7 @@ class Cluster:
             setattr(other.api, name, copy.copy(getattr(self.api, name)))
         other.steps = copy.copy(self.steps)
         other.steps.artifacts, other.steps.done = dict(self.steps.artifacts), list(self.steps.done)
+        other.steps.shards = list(self.steps.shards)
         return other
 
     def step(self) -> Any:
@@ -99,18 +100,28 @@ class Cluster:
         return [job for job in self.api.find(JOBS) if not (job.get("status") or {}).get("conditions")]
 
     def finish(self, job: dict[str, Any]) -> None:
-        """Let the step of a Job run and end."""
+        """Let the step of a Job run and end, in all its pods."""
         name = job["metadata"]["name"]
-        config_map = self.api.objects[CONFIG_MAPS.plural, KEY.namespace, name]
-        code, message = self.steps.run(document_of(config_map))
+        document = document_of(self.api.objects[CONFIG_MAPS.plural, KEY.namespace, name])
         self.api.clock += 1.0
         time = timestamp(self.api.clock)
-        do(self.api.create(PODS, KEY.namespace, pod_of(job, name=f"{name}-0")))
-        do(
-            self.api.patch(
-                PODS, KEY.namespace, f"{name}-0", {"status": pod_status(code, message, time)}, "status"
+        codes: list[int] = []
+        for index in range(job["spec"]["completions"]):
+            indexed = job["spec"]["completionMode"] == "Indexed"
+            pod = pod_of(job, name=f"{name}-{index}", index=index if indexed else None)
+            code, message = self.steps.run(document, shard=shard_of(pod))
+            codes.append(code)
+            do(self.api.create(PODS, KEY.namespace, pod))
+            do(
+                self.api.patch(
+                    PODS,
+                    KEY.namespace,
+                    pod["metadata"]["name"],
+                    {"status": pod_status(code, message, time)},
+                    "status",
+                )
             )
-        )
+        code = next((code for code in codes if code != 0), 0)
         end = {
             "type": "Complete" if code == 0 else "Failed",
             "status": "True",
