@@ -141,3 +141,34 @@ def test_what_is_deleted_by_hand_is_made_up_for(bench: Bench) -> None:
     assert [entry for entry in kubelet.steps.done if not entry[0].startswith("report-")] == done
     trial = next(item for item in bench.all("rtrial") if item["metadata"]["name"] == "simulated-t00001")
     assert trial["metadata"]["ownerReferences"][0]["uid"] == bench.search()["metadata"]["uid"]
+
+
+def test_sharded_steps_run_as_indexed_jobs_of_a_real_cluster(bench: Bench) -> None:
+    with bench.kubelet() as kubelet, bench.operator():
+        kubelet.steps.refuse = lambda request, index: (
+            (75, "the store is down") if (request.step, request.attempt, index) == ("score", 1, 1) else None
+        )
+        bench.create(steps={"score": {"shards": 3}, "evaluate": {"shards": 2}})
+        found = bench.wait_for_end()
+    jobs = {plain(job["metadata"]["name"]): job for job in bench.all("jobs")}
+    first, second = jobs["setup-score-r1"], jobs["setup-score-r2"]
+    assert {entry["type"]: entry["reason"] for entry in first["status"]["conditions"]}[
+        "Failed"
+    ] == "FailedIndexes"
+    assert (first["status"]["completedIndexes"], first["status"]["failedIndexes"]) == ("0,2", "1")
+    assert second["status"]["completedIndexes"] == "0-2"
+    assert [index for name, index in kubelet.steps.shards if name == "setup.score"].count(1) == 1
+    assert len(kubelet.steps.shards) == len(set(kubelet.steps.shards)), "a shard was done twice"
+    assert {job["spec"]["completions"] for name, job in jobs.items() if "-evaluate" in name} == {2}
+    assert found["status"]["progress"]["evaluations"] == 2
+
+
+def test_a_shard_that_fails_for_good_ends_its_job_at_once(bench: Bench) -> None:
+    with bench.kubelet(hold=lambda job: False) as kubelet, bench.operator():
+        kubelet.steps.refuse = lambda request, index: (
+            (66, "the model is not there") if (request.step, index) == ("score", 1) else None
+        )
+        bench.create(steps={"score": {"shards": 2}})
+        until(lambda: bench.condition("Stalled").get("status") == "True", what="the search stalls")
+    assert "the model is not there" in bench.condition("Stalled")["message"]
+    assert [name for name in map(plain, bench.jobs()) if "score" in name] == ["setup-score-r1"]
