@@ -74,7 +74,7 @@ def _in_the_cluster(
     search = Search(cluster=cluster, namespace=team, name=document["metadata"]["name"])
     with checks.check("the search is accepted and its pool prepared"):
         cluster.run("apply", "-f", "-", text=yaml.safe_dump(remote))
-        until(lambda: search.pods("score", "Succeeded"), what=f"score done; {search.words()}", seconds=300)
+        search.until(lambda: search.pods("score", "Succeeded"), what="score done")
     with checks.check("helm upgrade in the middle"):
         disturbances.upgrade(search)
     with checks.check("a step's pod deleted"):

@@ -114,6 +114,21 @@ class Search:
             for record in (owner.get("status") or {}).get("steps", [])
         ]
 
+    def until(self, look: Callable[[], T], *, what: str, seconds: float = 400.0, every: float = 0.5) -> T:
+        """Return the first true answer of ``look``; CheckError when the search stalls or none comes in time."""
+
+        def watched() -> T:
+            found = look()
+            if not found and self._is_stalled():
+                raise CheckError(f"the search has stalled: {self.words()}")
+            return found
+
+        return until(watched, what=f"{what}; {self.words()}", seconds=seconds, every=every)
+
+    def _is_stalled(self) -> bool:
+        conditions = (self.read().get("status") or {}).get("conditions") or []
+        return any(entry["type"] == "Stalled" and entry["status"] == "True" for entry in conditions)
+
     def _labels(self, step: str | None) -> str:
         return f"autosel.dev/search={self.name}" + (f",autosel.dev/step={step}" if step else "")
 

@@ -5,13 +5,12 @@ from collections import Counter
 from typing import Any
 
 from tests.e2e.checks import demand
-from tests.e2e.cluster import Search, until
+from tests.e2e.cluster import Search
 from tests.e2e.world import CHART, CONTROLLER, SYSTEM
 from tests.seaweed import Seaweed
 
 TOO_LITTLE, ENOUGH = "100Mi", "1536Mi"
 OUTAGE_SECONDS = 60
-PATIENCE = 400.0
 
 
 def upgrade(search: Search) -> None:
@@ -27,7 +26,7 @@ def upgrade(search: Search) -> None:
 
 def delete_step_pod(search: Search) -> None:
     """Delete the pod of a train step while it runs: the step is done again and its trial is not failed."""
-    pod = until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)[0]
+    pod = search.until(lambda: search.pods("train"), what="a train pod that runs")[0]
     job = pod["metadata"]["labels"]["batch.kubernetes.io/job-name"]
     step = search.cluster.get("job", job, "-n", search.namespace)["metadata"]["annotations"][
         "autosel.dev/step-name"
@@ -38,12 +37,12 @@ def delete_step_pod(search: Search) -> None:
         jobs = [entry for entry in search.jobs("train") if _step(entry) == step]
         return len(jobs) > 1 and any(_is(entry, "Complete") for entry in jobs)
 
-    until(done_again, what=f"step {step} done again by another Job", seconds=PATIENCE)
+    search.until(done_again, what=f"step {step} done again by another Job")
 
 
 def delete_controller(search: Search) -> None:
     """Delete the controller's pod while a step runs: the step goes on, and the next controller takes it over."""
-    until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)
+    search.until(lambda: search.pods("train"), what="a train pod that runs")
     running = {
         job["metadata"]["uid"] for job in search.jobs() if not _is(job, "Complete") and not _is(job, "Failed")
     }
@@ -61,7 +60,7 @@ def out_of_memory(search: Search) -> None:
     def killed() -> list[tuple[str, Any]]:
         return [(owner, record) for owner, record in search.records() if record.get("reason") == "OOMKilled"]
 
-    owner, record = until(killed, what="a step that is recorded as OOMKilled", seconds=PATIENCE, every=0.3)[0]
+    owner, record = search.until(killed, what="a step that is recorded as OOMKilled", every=0.3)[0]
     search.patch({"steps": {"evaluate": {"memory": ENOUGH}}})
     demand(TOO_LITTLE in record["message"], f"the record names no limit: {record['message']}")
 
@@ -71,15 +70,15 @@ def out_of_memory(search: Search) -> None:
             for other, entry in search.records()
         )
 
-    until(mended, what=f"step {record['name']} of {owner} succeeds with enough memory", seconds=PATIENCE)
+    search.until(mended, what=f"step {record['name']} of {owner} succeeds with enough memory")
 
 
 def suspend_and_resume(search: Search) -> None:
     """Suspend: what runs is let finish, nothing new starts. Resume: it goes on."""
-    until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)
+    search.until(lambda: search.pods("train"), what="a train pod that runs")
     search.patch({"suspend": True})
     search.wait("Suspended", 60)
-    until(lambda: not _active(search), what="running steps drained", seconds=PATIENCE)
+    search.until(lambda: not _active(search), what="running steps drained")
     jobs = {job["metadata"]["name"] for job in search.jobs()}
     time.sleep(10)
     more = {job["metadata"]["name"] for job in search.jobs()} - jobs
@@ -90,7 +89,7 @@ def suspend_and_resume(search: Search) -> None:
 
 def storage_outage(search: Search, store: Seaweed) -> None:
     """Kill the object storage for a minute while steps run: nothing is lost but time."""
-    until(lambda: search.pods("train"), what="a train pod that runs", seconds=PATIENCE)
+    search.until(lambda: search.pods("train"), what="a train pod that runs")
     store.kill()
     time.sleep(OUTAGE_SECONDS)
     store.start()
@@ -101,7 +100,9 @@ def raise_budget(search: Search, evaluations: int, seconds: int) -> None:
     """Raise the budget of a finished search: it goes on where it stopped."""
     before = {job["metadata"]["name"] for job in search.jobs("train")}
     search.patch({"budget": {"evaluations": evaluations}})
-    until(lambda: search.evaluations() == evaluations, what=f"{evaluations} evaluations", seconds=seconds)
+    search.until(
+        lambda: search.evaluations() == evaluations, what=f"{evaluations} evaluations", seconds=seconds
+    )
     search.wait("Succeeded", seconds)
     demand({job["metadata"]["name"] for job in search.jobs("train")} > before, "no trial was trained")
 
@@ -123,7 +124,7 @@ def _goes_on(search: Search) -> None:
     def succeeded() -> bool:
         return any(job["metadata"]["uid"] not in before and _is(job, "Complete") for job in search.jobs())
 
-    until(succeeded, what=f"a new step that succeeds; {search.words()}", seconds=PATIENCE)
+    search.until(succeeded, what="a new step that succeeds")
 
 
 def _controller(search: Search) -> set[str]:
