@@ -7,13 +7,19 @@ Notation
     s_i        relative standard error of trial i, mean square 1 (1 where unknown)
     l_gd       length-scale of dimension d of group g: log l_gd = log l_g + delta_gd
     a_g        amplitude of group g
+    b          amplitude of the linear trend in the state
     v          noise: deviation of a score of mean precision
-    K          sum_g a_g^2 M52(r_g) + c^2 + v^2 diag(s_i^2),  r_g^2 = sum_d (x_d - x'_d)^2 / l_gd^2
+    K          b^2 X_1 X_1^T / d_1 + sum_g a_g^2 M52(r_g) + c^2 + v^2 diag(s_i^2)
+    r_g        distance in group g:  r_g^2 = sum_d (x_d - x'_d)^2 / l_gd^2
     M52(r)     (1 + sqrt5 r + 5 r^2 / 3) exp(-sqrt5 r)          Matern 5/2 (Rasmussen and Williams, eq. 4.17)
     c          deviation of the unknown mean, 0.5 (a constant term of the kernel)
 
-Hyper-parameters theta = (log l_g, delta_g, log a_g, log v) maximise log p(y | theta) + log p(theta) (MAP). With 3
-to 15 trials the priors carry the fit: l_g is log-normal around the root mean square distance of its group, the
+Much of what a recipe changes is a trend: more data, less noise, closer to the target. With few trials a stationary
+kernel alone falls back to the mean between them; the linear term carries the trend across (a linear mean with a normal
+prior on its weights: Rasmussen and Williams, section 2.7), and the Matern terms model what departs from it.
+
+Hyper-parameters theta = (log l_g, delta_g, log a_g, log b, log v) maximise log p(y | theta) + log p(theta) (MAP). With
+3 to 15 trials the priors carry the fit: l_g is log-normal around the root mean square distance of its group, the
 deltas are N(0, 0.5^2), log v is normal around the reported standard error. Leave-one-out residuals are closed form
 (Rasmussen and Williams, eq. 5.12).
 """
@@ -67,8 +73,9 @@ class Surrogate:
         cross = _kernel(groups, self.groups, self.theta, shapes)
         mean = cross @ self.weights
         solved = np.linalg.solve(self.factor, cross.T)
-        prior = _amplitudes(self.theta, shapes)
-        variance = float(np.sum(prior**2)) + MEAN_DEVIATION**2 - np.sum(solved**2, axis=0)
+        prior = float(np.sum(_amplitudes(self.theta, shapes) ** 2)) + MEAN_DEVIATION**2
+        trend = np.exp(2 * self.theta[-2]) * np.mean(groups[0] ** 2, axis=1) if shapes[0] else 0.0
+        variance = prior + trend - np.sum(solved**2, axis=0)
         deviation = np.sqrt(np.maximum(variance, 1e-12))
         return self.centre + self.spread * mean, self.spread * deviation
 
@@ -176,6 +183,7 @@ def _maximise(
         groups, y, relative = tuple(x[chosen] for x in groups), y[chosen], relative[chosen]
     centre, width = _prior(groups, prior_noise, noise_width)
     squares = tuple((x[:, None, :] - x[None, :, :]) ** 2 for x in groups)
+    trend = _trend(groups[0], groups[0])
     rng = np.random.default_rng(np.random.SeedSequence([seed, len(y), 7]))
     starts = [centre, *(centre + 0.7 * width * rng.standard_normal(len(centre)) for _ in range(3))]
     bounds = [(float(c - 4 * w), float(c + 4 * w)) for c, w in zip(centre, width, strict=True)]
@@ -184,7 +192,7 @@ def _maximise(
         found = minimize(
             _loss,
             start,
-            args=(squares, y, relative, centre, width),
+            args=(squares, trend, y, relative, centre, width),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -196,7 +204,7 @@ def _maximise(
 
 
 def _prior(groups: Sequence[Matrix], prior_noise: float, noise_width: float) -> tuple[Matrix, Matrix]:
-    """Return centre and deviation of every hyper-parameter. Layout: log l and deltas by group, log a, log v."""
+    """Return centre and deviation of every hyper-parameter: log l and deltas by group, log a, log b, log v."""
     centre: list[float] = []
     width: list[float] = []
     for x in groups:
@@ -208,15 +216,24 @@ def _prior(groups: Sequence[Matrix], prior_noise: float, noise_width: float) -> 
     for amplitude in AMPLITUDES[: len(groups)]:
         centre.append(float(np.log(amplitude)))
         width.append(0.5)
+    centre.append(float(np.log(TREND)))
+    width.append(0.5)
     return np.array([*centre, float(np.log(prior_noise))]), np.array([*width, noise_width])
 
 
 AMPLITUDES = (0.9, 0.4)  # state, recipe
+TREND = 1.0
 SHIFT = 0.2  # log of the typical length-scale over the root mean square distance
 
 
 def _loss(
-    theta: Matrix, squares: tuple[Matrix, ...], y: Matrix, relative: Matrix, centre: Matrix, width: Matrix
+    theta: Matrix,
+    squares: tuple[Matrix, ...],
+    trend: Matrix,
+    y: Matrix,
+    relative: Matrix,
+    centre: Matrix,
+    width: Matrix,
 ) -> tuple[float, Matrix]:
     """Return minus the log posterior of theta and its gradient."""
     shapes = [s.shape[2] for s in squares]
@@ -224,6 +241,8 @@ def _loss(
     scales, amplitudes = _lengthscales(theta, shapes), _amplitudes(theta, shapes)
     noise = np.exp(2 * theta[-1]) * relative**2
     total = np.full((n, n), MEAN_DEVIATION**2) + np.diag(noise + 1e-8)
+    line = np.exp(2 * theta[-2]) * trend
+    total += line
     parts: list[Matrix] = []
     slopes: list[Matrix] = []
     for square, scale, amplitude in zip(squares, scales, amplitudes, strict=True):
@@ -253,7 +272,8 @@ def _loss(
     for part in parts:
         gradient[at] += 2 * float(np.sum(weight * part))
         at += 1
-    gradient[at] += 2 * float(np.sum(np.diag(weight) * noise))
+    gradient[at] += 2 * float(np.sum(weight * line))
+    gradient[at + 1] += 2 * float(np.sum(np.diag(weight) * noise))
     return value, gradient
 
 
@@ -272,10 +292,15 @@ def _amplitudes(theta: Matrix, shapes: Sequence[int]) -> Matrix:
 
 
 def _kernel(left: Sequence[Matrix], right: Sequence[Matrix], theta: Matrix, shapes: Sequence[int]) -> Matrix:
-    total = np.full((len(left[0]), len(right[0])), MEAN_DEVIATION**2)
+    total = MEAN_DEVIATION**2 + np.exp(2 * theta[-2]) * _trend(left[0], right[0])
     scales, amplitudes = _lengthscales(theta, shapes), _amplitudes(theta, shapes)
     for a, b, scale, amplitude in zip(left, right, scales, amplitudes, strict=True):
         one, two = a / scale, b / scale
         r = np.sqrt(np.maximum(((one[:, None, :] - two[None, :, :]) ** 2).sum(axis=2), 0.0))
         total += amplitude**2 * (1 + _ROOT5 * r + 5 * r**2 / 3) * np.exp(-_ROOT5 * r)
     return total
+
+
+def _trend(left: Matrix, right: Matrix) -> Matrix:
+    """Return X X'^T / d, which is 0 for a group without features."""
+    return left @ right.T / max(left.shape[1], 1)

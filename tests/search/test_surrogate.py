@@ -36,6 +36,8 @@ def slow_kernel(model: Surrogate, left: list[np.ndarray], right: list[np.ndarray
         for i, a in enumerate(left[g]):
             for j, b in enumerate(right[g]):
                 K[i, j] += np.exp(theta[at + g]) ** 2 * matern(a, b, scale)
+                if g == 0:
+                    K[i, j] += np.exp(theta[-2]) ** 2 * float(a @ b) / len(a)
     return K
 
 
@@ -70,7 +72,7 @@ def test_gradient_equals_finite_differences(seed: int) -> None:
     rng = np.random.default_rng(seed)
     theta = centre + width * rng.normal(size=len(centre))
     squares = tuple((x[:, None, :] - x[None, :, :]) ** 2 for x in groups)
-    arguments = (squares, y, rng.uniform(0.5, 2, 8), centre, width)
+    arguments = (squares, module._trend(groups[0], groups[0]), y, rng.uniform(0.5, 2, 8), centre, width)
     _, gradient = module._loss(theta, *arguments)
     numeric = approx_fprime(theta, lambda t: module._loss(t, *arguments)[0], 1e-6)
     assert np.allclose(gradient, numeric, atol=1e-3)
