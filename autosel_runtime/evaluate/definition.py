@@ -11,8 +11,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from autosel_runtime.api.common import Model, Name
 from autosel_runtime.api.evaluation import Task
+from autosel_runtime.api.uris import is_s3, split_s3
 from autosel_runtime.errors import DataError, InvalidDocumentError, NoInputError, Problem
 from autosel_runtime.evaluate.answers import DEFAULT_PATTERNS, Metric
+from autosel_runtime.pool.files import Bring
 from autosel_runtime.pool.template import parse_template
 
 Text = Annotated[str, Field(min_length=1, max_length=65_536)]
@@ -178,10 +180,13 @@ def built_in_names() -> tuple[str, ...]:
     return tuple(sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")))
 
 
-def load_definition(task: Task, base: Path) -> tuple[TaskDefinition, Path]:
-    """Return a task's definition and the folder that its own paths start at.
+def load_definition(
+    task: Task, base: Path, *, bring: Bring | None = None
+) -> tuple[TaskDefinition, Path | str]:
+    """Return a task's definition and the folder that its own paths start at, ``s3://bucket/folder`` in a bucket.
 
-    ``task.definition`` (the task's name when left out) is a built-in name, or a YAML file below ``base``.
+    ``task.definition`` (the task's name when left out) is a built-in name, or a YAML file, below ``base`` or in a
+    bucket.
 
     Raises DataError for an unknown name, NoInputError for a missing file, InvalidDocumentError with every
     problem of a definition.
@@ -190,6 +195,16 @@ def load_definition(task: Task, base: Path) -> tuple[TaskDefinition, Path]:
     if wanted in built_in_names():
         source = resources.files("autosel_runtime.evaluate").joinpath("tasks", f"{wanted}.yaml")
         return parse_definition(source.read_text("utf-8"), f"built-in task {wanted}"), base
+    if is_s3(wanted):
+        if bring is None:
+            raise DataError(
+                f"task {task.name}: {wanted} lies in object storage, which this command does not read"
+            )
+        bucket, key = split_s3(wanted)
+        path = bring(wanted) / bucket / key
+        if not path.is_file():
+            raise DataError(f"task {task.name}: definition {wanted} is a folder; it must be a YAML file")
+        return parse_definition(path.read_text("utf-8"), wanted), wanted.rpartition("/")[0]
     path = base / wanted.removeprefix("file://")
     if path.is_file():
         return parse_definition(path.read_text("utf-8"), str(path)), path.parent

@@ -1,13 +1,14 @@
 """Items of a task: read, checked, identified, rendered as chats with a gold answer."""
 
 import hashlib
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.evaluation import Task
-from autosel_runtime.api.uris import is_s3
+from autosel_runtime.api.uris import S3_SCHEME, is_s3, split_s3
 from autosel_runtime.digest import canonical_json
 from autosel_runtime.errors import DataError, NoInputError
 from autosel_runtime.evaluate.answers import LETTERS, extract, is_gold
@@ -45,7 +46,7 @@ class LoadedTask:
 
 def load_task(task: Task, base: Path, *, split_seed: int = 0, bring: Bring | None = None) -> LoadedTask:
     """Return a task's definition and items; see ``load_items``."""
-    definition, folder = load_definition(task, base)
+    definition, folder = load_definition(task, base, bring=bring)
     items = tuple(_read(task, definition, base, folder, split_seed, bring))
     return LoadedTask(task=task, definition=definition, items=items)
 
@@ -65,9 +66,18 @@ def draw(seed: int, *names: str) -> str:
 
 
 def _read(
-    task: Task, definition: TaskDefinition, base: Path, folder: Path, split_seed: int, bring: Bring | None
+    task: Task,
+    definition: TaskDefinition,
+    base: Path,
+    folder: Path | str,
+    split_seed: int,
+    bring: Bring | None,
 ) -> list[Item]:
-    uri, start = (task.uri, base) if task.uri is not None else (definition.items, folder)
+    uri, start = task.uri, base
+    if uri is None and isinstance(folder, Path):
+        uri, start = definition.items, folder
+    elif uri is None and definition.items is not None:
+        uri = _beside(folder, definition.items)
     if uri is None:
         raise DataError(f"task {task.name}: set uri to the file of items; the definition names none")
     path = uri if is_s3(uri) else start / uri.removeprefix("file://")
@@ -104,6 +114,14 @@ def _read(
         )
         items = [items[i] for i in sorted(order[: task.limit])]
     return items
+
+
+def _beside(folder: Path | str, items: str) -> str:
+    """Return the uri of items that a definition in a bucket names: relative ones start at the definition's folder."""
+    if "://" in items or items.startswith("/"):
+        return items
+    bucket, key = split_s3(str(folder))
+    return f"{S3_SCHEME}{bucket}/{posixpath.normpath(posixpath.join(key, items))}"
 
 
 def _item(name: str, task: str, definition: TaskDefinition, record: dict[str, Any]) -> Item:

@@ -85,6 +85,14 @@ class StepContext:
             return None
         return (self.fetch(prefix, [INPUTS_FILE]) / INPUTS_FILE).read_bytes()
 
+    def file(self, uri: str) -> Path:
+        """Return where a file or folder lies on this machine; relative paths start at the base."""
+        return (
+            self.inputs.path(uri)
+            if is_s3(uri)
+            else self.base / Path(uri.removeprefix("file://")).expanduser()
+        )
+
     def model(self, uri: str) -> Path | str:
         """Return the folder of a model (relative ones start at the base), or ``uri`` itself when it is a hub id.
 

@@ -51,6 +51,15 @@ def inputs_of(spec: RecipeSearchSpec) -> Iterator[Input]:
         for index, task in enumerate(tasks):
             if task.uri is not None:
                 yield Input(field=f"spec.evaluation.{field}[{index}].uri", uri=task.uri)
+            if task.definition is not None:
+                yield Input(field=f"spec.evaluation.{field}[{index}].definition", uri=task.definition)
+    if spec.training.deepspeed is not None:
+        yield Input(field="spec.training.deepspeed", uri=spec.training.deepspeed)
+    yield from pool_inputs(spec)
+
+
+def pool_inputs(spec: RecipeSearchSpec) -> Iterator[Input]:
+    """Yield the sources of the pool."""
     for index, source in enumerate(spec.pool.sources):
         yield Input(field=f"spec.pool.sources[{index}].uri", uri=source.uri)
 
@@ -70,7 +79,12 @@ class SearchInputs:
         self._snapshots: dict[str, Snapshot] | None = None
         self._source: S3Source | None = None
 
-    def take(self, inputs: Sequence[Input]) -> tuple[Snapshot, ...]:
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """All that was read or recorded so far."""
+        return tuple((self._snapshots or {}).values())
+
+    def take(self, inputs: Sequence[Input]) -> None:
         """Read inputs as they are now, which replaces what was recorded; uris that are no ``s3://`` are left out.
 
         All are looked for before the first one is brought. An error of one that is not there names its field.
@@ -80,9 +94,8 @@ class SearchInputs:
             if is_s3(one.uri) and one.uri not in found:
                 with _naming(one.field):
                     found[one.uri] = self._survey(one)
-        snapshots = tuple(self._cache.take(self._open(), list(found.items()))) if found else ()
-        self._snapshots = {**(self._snapshots or {}), **{one.uri: one for one in snapshots}}
-        return snapshots
+        taken = self._cache.take(self._open(), list(found.items())) if found else []
+        self._snapshots = {**self._known(), **{one.uri: one for one in taken}}
 
     def bring(self, uri: str) -> Path:
         """Return the folder below which ``bucket/key`` of an ``s3://`` uri lies."""
@@ -94,10 +107,14 @@ class SearchInputs:
         return self._bring(Input(field="", uri=uri, model=model)) / bucket / key.removesuffix("/")
 
     def _bring(self, one: Input) -> Path:
+        if one.uri not in self._known():
+            self.take([one])
+        return self._cache.tree(self._open, self._known()[one.uri])
+
+    def _known(self) -> dict[str, Snapshot]:
         if self._snapshots is None:
             self._snapshots = _parse(self._recorded())
-        snapshot = self._snapshots.get(one.uri) or self.take([one])[0]
-        return self._cache.tree(self._open, snapshot)
+        return self._snapshots
 
     def _survey(self, one: Input) -> "list[Found]":
         problem = uri_problem(one.uri)

@@ -45,7 +45,7 @@ def prepare(context: StepContext) -> StepOutput:
     started = time.monotonic()
     spec, base = context.spec, context.base
     _check_recipes(spec)
-    snapshots = context.inputs.take(list(inputs_of(spec)))
+    context.inputs.take(list(inputs_of(spec)))
     bring = context.inputs.bring
     models = {uri: _model_identity(uri, context) for uri in _model_uris(context)}
     loaded = load_tasks(spec.evaluation, base, bring=bring)
@@ -89,7 +89,7 @@ def prepare(context: StepContext) -> StepOutput:
         files={
             "rejects.jsonl": folder / "rejects.jsonl",
             "overlap.jsonl": found,
-            INPUTS_FILE: inputs_json(snapshots),
+            INPUTS_FILE: inputs_json(context.inputs.snapshots),
         },
         summary=summary,
     )

@@ -2,6 +2,7 @@
 
 import time
 
+from autosel_runtime.api.training import TrainingSpec
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.device import device_count
 from autosel_runtime.steps.kept import fresh
@@ -17,7 +18,7 @@ def train(context: StepContext) -> StepOutput:
         model=context.model(context.input("model")),
         samples=subset / "train.jsonl",
         out=out,
-        spec=context.spec.training,
+        spec=_settings(context),
         chat_template=context.spec.model.chat_template,
         revision=context.spec.model.revision,
     )
@@ -35,3 +36,11 @@ def train(context: StepContext) -> StepOutput:
             "accelerator_seconds": round(seconds * device_count(), 2),
         },
     )
+
+
+def _settings(context: StepContext) -> TrainingSpec:
+    """Return the training settings with the DeepSpeed configuration where it lies on this machine."""
+    settings = context.spec.training
+    if settings.deepspeed is None:
+        return settings
+    return settings.model_copy(update={"deepspeed": str(context.file(settings.deepspeed))})

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from autosel_runtime.api.search import Recipe
+from autosel_runtime.api.uris import is_s3
 from autosel_runtime.digest import digest_file
 from autosel_runtime.errors import DataError, NoInputError, UsageError
 from autosel_runtime.pool.files import find_inputs
@@ -20,6 +21,7 @@ from autosel_runtime.signals.table import SignalColumns
 from autosel_runtime.steps.catalog import catalog_of
 from autosel_runtime.steps.context import StepContext
 from autosel_runtime.steps.data import load_mask
+from autosel_runtime.steps.inputs import pool_inputs
 from autosel_runtime.steps.report import versions
 from controller.local.report import load_run
 from controller.reconcile.model import Observed
@@ -109,6 +111,7 @@ def verify_run(lock_file: Path, folder: Path) -> list[str]:
     lock = read_lock(lock_file)
     subsets = open_subsets(folder)
     columns: Columns = subsets.columns
+    subsets.context.inputs.take(list(pool_inputs(subsets.observed.search.spec)))
     return verify_lock(
         lock,
         columns,
@@ -133,11 +136,14 @@ def _ancestors(trials: Sequence[TrialView]) -> Mapping[str, Recipe]:
 
 
 def _files(subsets: Subsets) -> list[LockedFile]:
-    base = subsets.context.base
+    """Return the pool's files: local ones as they are now, those of a bucket as the search has read them, or as they
+    are now when they were read again."""
+    base, bring = subsets.context.base, subsets.context.inputs.bring
     found: list[LockedFile] = []
     for source in subsets.observed.search.spec.pool.sources:
-        for file in find_inputs(source.uri, base).files:
+        for file in find_inputs(source.uri, base, bring=bring).files:
             path = file.path.resolve()
             name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+            name = file.label if is_s3(source.uri) else name
             found.append(LockedFile(source=source.name, uri=name, sha256=digest_file(path)))
     return found

@@ -1,9 +1,7 @@
 """Inputs in a bucket: the same search with the same files gives the same names, results and scores as from a folder."""
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.controller.local_search import Ended, LocalSearch
+from tests.controller.local_search import LocalSearch
 from tests.mini_search import write_example
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed, seaweed
 
