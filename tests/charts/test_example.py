@@ -7,6 +7,7 @@ import yaml
 
 from autosel_runtime.api.load import load_search
 from autosel_runtime.api.resources import StepName
+from autosel_runtime.steps.inputs import inputs_of
 from controller.kube.jobs import Owner, render_step
 from controller.kube.settings import JobSettings
 from controller.reconcile.model import StepRequest
@@ -19,6 +20,9 @@ UID = "6f1c2a34-0000-4000-8000-000000000000"
 def test_it_is_valid() -> None:
     search = load_search(FOLDER / "search.yaml")
     assert search.spec.storage.uri == "s3://ml-data/autosel"
+    uris = [one.uri for one in inputs_of(search.spec)]
+    assert all(uri.startswith("s3://ml-inputs/") for uri in uris)
+    assert len(uris) == 8
     assert search.spec.steps.train.accelerator.kind == "nvidia"
 
 
@@ -27,7 +31,7 @@ def test_steps_become_jobs_that_fit_the_pools_and_the_queue() -> None:
         assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
         pod = job["spec"]["template"]["spec"]
         (step,) = pod["containers"]
-        assert {"name": "inputs", "mountPath": "/data", "readOnly": True} in step["volumeMounts"]
+        assert {mount["mountPath"] for mount in step["volumeMounts"]} >= {"/scratch", "/tmp"}
         gpus = step["resources"].get("limits", {}).get("nvidia.com/gpu")
         assert pod["nodeSelector"] == {"pool": "gpu" if gpus else "cpu"}
         secrets = {item["name"] for item in step["env"] if "valueFrom" in item}
