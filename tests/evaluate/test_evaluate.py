@@ -13,7 +13,7 @@ from autosel_runtime.evaluate.backend import OutOfMemoryError, Reply
 from autosel_runtime.evaluate.definition import built_in_names
 from autosel_runtime.evaluate.evaluate import evaluate, merge
 from autosel_runtime.evaluate.oracle import FORMS, OracleBackend
-from autosel_runtime.evaluate.results import item_scores, read_items
+from autosel_runtime.evaluate.results import item_scores, read_items, shard_file
 from autosel_runtime.evaluate.task import load_task
 from tests.evaluate.made_up import write_items
 from tests.tiny_model import build_model, build_tokenizer
@@ -217,7 +217,8 @@ def test_a_harness_task_over_local_items(
         evaluate(**common, half="search", out=tmp_path / f"p{k}", shard=(k, 2))
     merged = merge(shards=[tmp_path / "p0", tmp_path / "p1"], tasks=[task], half="search",
                    spec=common["spec"], base=tmp_path, out=tmp_path / "m")  # fmt: skip
-    assert item_scores(merged.items) == item_scores(search.items)
+    assert merged.items == search.items
+    assert read_items(tmp_path / f"p1/{shard_file(1, 2)}") == [], "its batches are that library's: not split"
     missing = Task(name="u", lm_eval="none.yaml")
     with pytest.raises(NoInputError, match=r"no lm-evaluation-harness task file .*none\.yaml"):
         evaluate(**{**common, "tasks": [missing]}, half="all", out=tmp_path / "u")

@@ -55,13 +55,13 @@ class Pods:
             output=output,
             trial="t00001",
         )
-        # On one machine there is no service; the port is one that is free here.
         document = search(training=TRAINING, steps={"train": {"nodes": nodes}}, storage={"uri": "s3://b/p"})
         manifests = render_step(request, document, owner=OWNER, settings=SETTINGS)
         container = manifests.job["spec"]["template"]["spec"]["containers"][0]
         step = json.loads(manifests.config_map["data"]["step.json"])
         step["search"]["storage"] = {}
         step["defaultStore"] = str(self.folder / "store")
+        # On one machine there is no Service: pods meet at a free port.
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             endpoint = f"127.0.0.1:{free.getsockname()[1]}"
@@ -123,7 +123,6 @@ def test_two_pods_learn_what_one_learns_and_the_first_tells(tmp_path: Path) -> N
     for name, value in one.items():
         if "lora_B" in name:  # these start at zero, so their size is how far training moved them
             # AdamW divides by tiny second moments, so single weights may differ by parts of a step.
-            assert (
-                0 < np.abs(value - two[name]).mean() <= 0.02 * np.abs(value).mean()
-                or (value == two[name]).all()
-            ), name
+            moved = np.abs(value).mean()
+            assert moved > 0
+            assert np.abs(value - two[name]).mean() < 0.02 * moved, name
