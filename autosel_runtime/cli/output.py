@@ -102,6 +102,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
+        except typer.Exit:
+            raise
         except BrokenPipeError:
             forget_streams()
             raise typer.Exit(CLOSED_PIPE) from None

@@ -122,9 +122,15 @@ def _unreachable(error: ServerUnavailableError, server: str) -> AutoselError:
         return TransientError(f"{server} does not answer in time")
     if isinstance(cause, aiohttp.ClientConnectorError | OSError):
         return TransientError(f"{server} cannot be reached: {_short(cause)}")
+    if isinstance(cause, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+        return TransientError(f"the connection to {server} broke off")
     return TransientError(f"{server} does not answer as it should: {error}")
 
 
 def _short(cause: BaseException) -> str:
-    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    return " ".join(str(text).split())[:200]
+    inner = getattr(cause, "os_error", cause)
+    number = getattr(inner, "errno", None)
+    known = (
+        os.strerror(number) if isinstance(number, int) and number > 0 else getattr(inner, "strerror", None)
+    )
+    return " ".join(str(known or inner or "the connection was closed").split())[:200]

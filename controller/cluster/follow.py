@@ -21,7 +21,7 @@ from controller.views.snapshot import Snapshot
 RESYNC_SECONDS = 30.0
 # Looks are at least this far apart: a search that starts a hundred steps at once is looked at once.
 GAP_SECONDS = 0.5
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
 # A server that has just started refuses for a moment what it will allow; after so many refusals in a row it means it.
 MAX_DENIED = 4
 
@@ -32,12 +32,12 @@ async def snapshots(cluster: Cluster, *, trouble: Trouble) -> AsyncIterator[Snap
     """Yield the search now and after every change, until the caller has enough.
 
     The first look fails as any call does. After it, what passes (a server that restarts, a lost connection) is told to
-    ``trouble`` and waited out; what does not (a right that is missing, a search that was deleted) is raised.
+    ``trouble``, once, and waited out; what does not (a right that is missing, a search that was deleted) is raised.
     """
     yield await look(cluster)
     news = asyncio.Event()
     watchers = [
-        asyncio.create_task(_watch(cluster, kind, labels, news, trouble))
+        asyncio.create_task(_watch(cluster, kind, labels, news))
         for kind, labels in ((SEARCHES, {}), (TRIALS, {names.SEARCH: cluster.name}))
     ]
     try:
@@ -57,8 +57,9 @@ async def snapshots(cluster: Cluster, *, trouble: Trouble) -> AsyncIterator[Snap
                 denied = denied + 1 if isinstance(told, DeniedError) else 0
                 if not isinstance(told, TransientError | DeniedError) or denied >= MAX_DENIED:
                     raise told from error
+                if pause == 0.0:
+                    trouble(f"{told}; trying again")
                 pause = min(LONGEST_PAUSE, pause * 2 or 1.0)
-                trouble(f"{told}; trying again")
                 continue
             pause, denied = 0.0, 0
             yield snapshot
@@ -88,9 +89,7 @@ async def _wait(
             await task  # raises what ended it
 
 
-async def _watch(
-    cluster: Cluster, kind: Kind, labels: Mapping[str, str], news: asyncio.Event, trouble: Trouble
-) -> None:
+async def _watch(cluster: Cluster, kind: Kind, labels: Mapping[str, str], news: asyncio.Event) -> None:
     """Set ``news`` whenever an object of the search changes."""
 
     denied = 0
@@ -100,8 +99,7 @@ async def _watch(
         denied = denied + 1 if isinstance(error, ForbiddenError | UnauthorizedError | NotFoundError) else 0
         if denied >= MAX_DENIED:
             raise explained(error, cluster.server) from error
-        trouble(f"the watch of {kind.plural} broke off: {explained(error, cluster.server)}; trying again")
-        news.set()
+        news.set()  # the next look finds out whether it is the watch alone that broke off
 
     stream = changes(cluster.client, kind, cluster.namespace, labels, health=WatchHealth(), on_error=on_error)
     async for change in stream:

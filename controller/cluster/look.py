@@ -92,10 +92,10 @@ def _state(search: Object, status: Mapping[str, Any], *, behind: bool) -> State:
 
 
 def _waits(records: Iterable[Mapping[str, Any]], owner: str | None) -> dict[str, Waiting]:
-    return {
-        str(record["name"]) if owner is None else step_name(owner, record["name"]): Waiting(
-            reason=str(record.get("reason") or "Waiting"), message=str(record.get("message") or "")
-        )
-        for record in records
-        if record["state"] == "Waiting"
-    }
+    waits: dict[str, Waiting] = {}
+    for record in records:
+        if record["state"] == "Waiting":
+            reason, message = str(record.get("reason") or "Waiting"), str(record.get("message") or "")
+            name = str(record["name"]) if owner is None else step_name(owner, record["name"])
+            waits[name] = Waiting(reason=reason, message=message.removeprefix(f"{reason}: "))
+    return waits
