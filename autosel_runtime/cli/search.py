@@ -32,6 +32,7 @@ def run(
     """
     from autosel_runtime.api.load import load_search
     from controller.local.display import Display
+    from controller.local.folder import remove_scratch
     from controller.local.run import run as run_search
 
     folder = out or Path("runs") / load_search(document).metadata.name
@@ -42,6 +43,8 @@ def run(
     finally:
         display.close()
     _write_report(folder)
+    if outcome.state.finished:
+        remove_scratch(folder)
     if outcome.state.stalled:
         error = AutoselError(
             f"the search stopped: {outcome.state.message}; logs are under {folder / 'steps'}"

@@ -7,11 +7,15 @@ trials/NAME.json               one file a trial, written before any of its steps
 steps/NAME/ATTEMPT/            document.json, environment.json, lock, log.txt, progress.json, result.json, outcome.json;
                                N.interrupted-1, N.stopped-1, N.failed-1: attempts that no longer count
 store/                         the object store, unless the search names another one
+work/                          scratch of the steps: removed when the search has ended; nothing is only here
 report.html, report.json       the newest report
 """
 
+import atexit
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -23,6 +27,8 @@ import orjson
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import DataError, OutputError
 from controller.reconcile.model import Trial
+
+_PASSING = "work-"
 
 
 @contextmanager
@@ -45,6 +51,26 @@ def exclusive(folder: Path) -> Generator[None]:
         stream.write(str(os.getpid()))
         stream.flush()
         yield
+
+
+def scratch(folder: Path) -> Path:
+    """Return where a command that reads the run folder may put files: the scratch of a search that goes on; of one that
+    has ended, a folder that goes when the process ends."""
+    work = folder / "work"
+    if work.is_dir():
+        return work
+    try:
+        made = tempfile.mkdtemp(prefix=_PASSING, dir=folder)  # beside the store, so that files need no copies
+    except OSError:
+        made = tempfile.mkdtemp(prefix=f"autosel-{_PASSING}")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove the scratch of a search that has ended, and what killed commands left. It may have been large."""
+    for path in (folder / "work", *folder.glob(f"{_PASSING}*")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

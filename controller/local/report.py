@@ -15,7 +15,7 @@ from autosel_runtime.steps.document import StepDocument
 from autosel_runtime.steps.report import gather
 from autosel_runtime.store.publish import find
 from controller.local.devices import Devices
-from controller.local.folder import load_trials, read_json, write_bytes
+from controller.local.folder import load_trials, read_json, scratch, write_bytes
 from controller.local.steps import LocalSteps
 from controller.reconcile.finish import overlap_of, trial_row
 from controller.reconcile.model import Observed, StepResult
@@ -50,7 +50,7 @@ def load_run(folder: Path) -> tuple[Observed, StepContext]:
         search=spec,
         base=str(base),
         default_store=str(folder / "store"),
-        work=str(folder / "work"),
+        work=str(scratch(folder)),
         output="reports/now",
     )
     return observed, open_context(document)

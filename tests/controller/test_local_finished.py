@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,30 @@ def test_every_step_ran_once_and_nothing_is_left_over(undisturbed: Undisturbed) 
     assert set(search.finished_times().values()) == {1}
     assert not search.running()
     assert not list(search.out.rglob("*.tmp"))
+
+
+def test_no_scratch_is_left_and_commands_that_read_the_folder_need_none(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    search = copy_of(undisturbed, tmp_path)
+    assert not list(search.out.glob("work*"))
+    names = {path.name for path in search.out.iterdir()}
+    lock = str(search.out / "recipe.lock")
+    out = str(search.out)
+    for arguments in (
+        ["report", out],
+        ["explain", out, "t00001", "full-pool"],
+        ["lock", out],
+        ["verify", lock],
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-m", "autosel_runtime.cli", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+    assert {path.name for path in search.out.iterdir()} == names | {"recipe.lock"}
 
 
 def test_scores_differ_between_trials_so_that_equal_results_mean_something(undisturbed: Undisturbed) -> None:
