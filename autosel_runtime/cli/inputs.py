@@ -1,7 +1,10 @@
 """What commands are given besides numbers: NAME=PATH pairs, recipe files, task lists, models."""
 
+import os
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,8 +16,10 @@ if TYPE_CHECKING:  # pydantic and yaml take longer to import than --help may tak
 
     from autosel_runtime.api.evaluation import Task
     from autosel_runtime.api.recipe_search import RecipeSearchSpec
+    from autosel_runtime.api.resources import StorageSpec
     from autosel_runtime.api.search import Recipe
     from autosel_runtime.api.yaml_tree import Document
+    from autosel_runtime.steps.inputs import SearchInputs
 
 M = TypeVar("M", bound="BaseModel")
 
@@ -82,8 +87,26 @@ def named_source(text: str) -> tuple[str, str]:
     return _NOT_IN_NAMES.sub("_", stem).strip("_.-")[:63] or "pool", text
 
 
-def starting_model(spec: "RecipeSearchSpec", base: Path) -> Path | str:
+@contextmanager
+def object_inputs(storage: "StorageSpec | None", *, base: Path, beside: Path) -> "Generator[SearchInputs]":
+    """Give access to ``s3://`` inputs, with the environment's usual credentials when there is no storage section.
+
+    They lie beside ``beside``, the result of the command, until the block ends.
+    """
+    from autosel_runtime.api.resources import StorageSpec
+    from autosel_runtime.steps.inputs import SearchInputs
+
+    scratch = beside.absolute().with_name(f".{beside.name}.inputs.{os.getpid()}")
+    try:
+        yield SearchInputs(storage or StorageSpec(), base=base, work=scratch, recorded=lambda: None)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def starting_model(spec: "RecipeSearchSpec", base: Path, inputs: "SearchInputs") -> Path | str:
     """Return the search's own model: a folder, or a hub id when there is no such folder and a revision is set."""
+    if spec.model.uri.startswith("s3://"):
+        return inputs.path(spec.model.uri, model=True)
     path = base / Path(spec.model.uri.removeprefix("file://")).expanduser()
     return path if path.exists() or spec.model.revision is None else spec.model.uri
 
@@ -103,7 +126,11 @@ def first_finding(error: Any) -> str:
     """Return the first finding of a pydantic ValidationError as ``field: sentence``."""
     first = error.errors()[0]
     message = str(first["msg"]).removeprefix("Value error, ")
-    found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+    found = (
+        f", found {first['input']!r}"
+        if isinstance(first["input"], str | int | float) and "found " not in message
+        else ""
+    )
     place = ".".join(map(str, first["loc"]))
     return f"{place + ': ' if place else ''}{message[:1].lower()}{message[1:]}{found}"
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from autosel_runtime.cli.inputs import model_folder, starting_model
+from autosel_runtime.cli.inputs import model_folder, object_inputs, starting_model
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
 from autosel_runtime.errors import DataError, UsageError
 
@@ -102,17 +102,19 @@ def evaluate(
         if len(checkpoints) > 1:
             note(f"scoring {path}")
         adapter = path if (path / ADAPTER_FILE).exists() else None
-        scores = score_model(
-            model=starting_model(spec, base) if adapter else path,
-            adapter=adapter,
-            tasks=tasks,
-            half=half,
-            spec=spec.evaluation,
-            base=base,
-            out=out / name,
-            chat_template=spec.model.chat_template,
-            revision=spec.model.revision if adapter else None,
-        )
+        with object_inputs(spec.storage, base=base, beside=out) as inputs:
+            scores = score_model(
+                model=starting_model(spec, base, inputs) if adapter else path,
+                adapter=adapter,
+                tasks=tasks,
+                half=half,
+                spec=spec.evaluation,
+                base=base,
+                out=out / name,
+                chat_template=spec.model.chat_template,
+                revision=spec.model.revision if adapter else None,
+                bring=inputs.bring,
+            )
         rows.append(
             {
                 "checkpoint": str(path),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from autosel_runtime.cli.inputs import first_finding, named_source
+from autosel_runtime.cli.inputs import first_finding, named_source, object_inputs
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
 from autosel_runtime.errors import DataError, NoInputError, UsageError
 
 if TYPE_CHECKING:
     from autosel_runtime.api.pool import PoolSpec
+    from autosel_runtime.api.resources import StorageSpec
     from autosel_runtime.pool.manifest import PoolManifest
 
 Given = Literal["auto", "canonical", "alpaca", "sharegpt", "openai", "prompt_completion", "question_answer"]
@@ -82,10 +83,12 @@ def build(
     if spec is not None:
         if record_format != "auto" or max_reject_fraction is not None:
             raise UsageError(f"--format and --max-reject-fraction go with PATHs; {spec} has its own")
-        wanted, base = _pool_of(spec), spec.resolve().parent
+        (wanted, storage), base = _pool_of(spec), spec.resolve().parent
     else:
-        wanted, base = _pool_from(sources or [], record_format, max_reject_fraction), Path.cwd()
-    manifest = build_pool(wanted, base=base, out=out)
+        wanted, storage = _pool_from(sources or [], record_format, max_reject_fraction), None
+        base = Path.cwd()
+    with object_inputs(storage, base=base, beside=out) as inputs:
+        manifest = build_pool(wanted, base=base, out=out, bring=inputs.bring)
     if json_output:
         emit_json({"out": str(out), **manifest.model_dump(mode="json", by_alias=True)})
     else:
@@ -161,11 +164,12 @@ def _pool_from(sources: Sequence[str], given: str, most_rejected: float | None) 
         raise UsageError(first_finding(error)) from error
 
 
-def _pool_of(path: Path) -> "PoolSpec":
-    """Return the pool of a search document; what else the document names need not exist."""
+def _pool_of(path: Path) -> "tuple[PoolSpec, StorageSpec]":
+    """Return pool and storage of a search document; what else the document names need not exist."""
     from autosel_runtime.api.load import load_search
 
-    return load_search(path, check_files=False).spec.pool
+    spec = load_search(path, check_files=False).spec
+    return spec.pool, spec.storage
 
 
 def _tell(manifest: "PoolManifest", out: Path) -> None:

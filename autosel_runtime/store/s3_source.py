@@ -30,10 +30,9 @@ class S3Source:
     """All buckets of one endpoint, for reading. NoInputError for what is not there, a bucket included."""
 
     def __init__(self, access: S3Access, *, retry: Retry | None = None, timeout: float = 60.0) -> None:
-        self.endpoint = access.endpoint or "the provider's endpoint"
         self._retry = retry if retry is not None else Retry()
         self._client: Any = s3_client(
-            place=Place(endpoint=self.endpoint, bucket="", prefix=""),
+            place=Place(endpoint=access.endpoint or "the provider's endpoint", bucket="", prefix=""),
             endpoint=access.endpoint,
             region=access.region,
             path_style=access.path_style,
@@ -42,6 +41,7 @@ class S3Source:
             secret_key=access.secret_key,
             timeout=timeout,
         )
+        self.endpoint = str(self._client.meta.endpoint_url)
 
     def head(self, bucket: str, key: str) -> Found | None:
         """Return the object ``key``, None when there is none."""

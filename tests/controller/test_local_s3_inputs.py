@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from autosel_runtime.report.lock import lock_text
+from controller.local.subsets import lock_of, verify_run
 from tests.controller.local_search import LocalSearch
 from tests.mini_search import write_example
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed, seaweed
@@ -75,7 +77,7 @@ def from_folder(files: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalS
 
 
 def test_a_bucket_and_a_folder_give_the_same_names_and_results(
-    server: Seaweed, files: Path, from_folder: LocalSearch, tmp_path: Path
+    server: Seaweed, files: Path, from_folder: LocalSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = LocalSearch(folder=tmp_path / "s3", spec=s3_spec(files, server), environment=KEYS)
     ended = search.run()
@@ -84,6 +86,18 @@ def test_a_bucket_and_a_folder_give_the_same_names_and_results(
     assert prefixes(search) == prefixes(from_folder)
     account = marker(search, "prepare")["summary"]
     assert without_seconds(account) == without_seconds(marker(from_folder, "prepare")["summary"])
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    lock, local = lock_of(search.out, None), lock_of(from_folder.out, None)
+    assert [one.sha256 for one in lock.pool.files] == [one.sha256 for one in local.pool.files]
+    assert lock.pool.files[0].uri == "s3://inputs/mini/pool/forum.jsonl"
+    assert lock.chosen == local.chosen
+    (search.out / "recipe.lock").write_text(lock_text(lock))
+    assert verify_run(search.out / "recipe.lock", search.out) == []
+    server.client().put_object(Bucket="inputs", Key="mini/pool/forum.jsonl", Body=b'{"messages": []}\n')
+    found = verify_run(search.out / "recipe.lock", search.out)
+    assert len(found) == 1
+    assert "file s3://inputs/mini/pool/forum.jsonl of source forum differs" in found[0]
 
 
 def prefixes(search: LocalSearch) -> set[str]:
