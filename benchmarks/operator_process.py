@@ -1,5 +1,6 @@
 """The operator as a process that is watched from outside: memory, processor time, and what its metrics say."""
 
+import contextlib
 import os
 import re
 import signal
@@ -78,8 +79,10 @@ class Operator:
         while time.monotonic() - self.began < seconds:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the operator ended: {self.log()[-2000:]}")
-            if " leads" in self.log() and self.read().searches >= number:
-                return time.monotonic() - self.began
+            # A process that ends is told apart from one that is busy at the top of the loop.
+            with contextlib.suppress(OSError):
+                if " leads" in self.log() and self.read().searches >= number:
+                    return time.monotonic() - self.began
             time.sleep(0.2)
         raise RuntimeError(f"the operator has not handled {number} searches within {seconds:.0f} s")
 

@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +16,10 @@ from controller.kube import names
 from controller.kube.auth import Access, find_access
 from controller.kube.client import Client, RateLimit, open_client
 from controller.kube.config import Config, read_config
+from controller.kube.echoes import Echoes, NotingApi
 from controller.kube.errors import ApiError, ConflictError, IntakeClosedError
 from controller.kube.health import Health, serve
-from controller.kube.kinds import JOBS, PODS, SEARCHES
+from controller.kube.kinds import JOBS, PODS, SEARCHES, TRIALS, Kind
 from controller.kube.lease import Election, LeaseLostError
 from controller.kube.logs import set_up_logs
 from controller.kube.metrics import Metrics
@@ -49,6 +50,7 @@ class Operator:
     queue: WorkQueue[Key]
     health: Health
     known: set[Key] = field(default_factory=set[Key])
+    echoes: Echoes = field(default_factory=Echoes)
 
     async def work(self) -> None:
         """Handle searches until the queue is stopped."""
@@ -58,7 +60,7 @@ class Operator:
         settings = Settings(jobs=self.config.jobs, job_ttl_seconds=self.config.job_ttl_seconds)
         started, outcome = time.monotonic(), "failed"
         try:
-            done = await reconcile_search(self.client, key, settings)
+            done = await reconcile_search(NotingApi(self.client, self.echoes), key, settings)
             outcome = "done"
         finally:
             self.metrics.reconciles.labels(outcome).observe(time.monotonic() - started)
@@ -69,6 +71,14 @@ class Operator:
         if done.observed is not None and done.state is not None:
             self.metrics.show(key, done.observed, done.state)
         return done.requeue_after
+
+    def hear(self, key: Key, type_: str | None, metadata: Mapping[str, Any]) -> None:
+        """Have a search looked at because of an event, unless it only shows what we have written ourselves."""
+        if type_ == "DELETED":
+            self.echoes.forget(metadata)
+        elif self.echoes.is_echo(metadata):
+            return
+        self.queue.add(key)
 
     def _report(self, key: Key, error: Exception) -> None:
         where = {"namespace": key.namespace, "search": key.name}
@@ -115,15 +125,16 @@ class Operator:
             self.queue.add(key)
         self.health.note_list()
 
-    async def watch_jobs(self, namespace: str | None) -> None:
-        """Have the search of every Job that changes looked at."""
+    async def watch_children(self, kind: Kind, namespace: str | None) -> None:
+        """Have the search of every trial or Job that changes looked at."""
         labels = {names.MANAGED_BY: names.OPERATOR, names.SEARCH: ""}
         stream = changes(
-            self.client, JOBS, namespace, labels, health=WatchHealth(), on_error=self._report_watch
+            self.client, kind, namespace, labels, health=WatchHealth(), on_error=self._report_watch
         )
         async for change in stream:
             metadata = change.object["metadata"]
-            self.queue.add(Key(namespace=metadata["namespace"], name=metadata["labels"][names.SEARCH]))
+            key = Key(namespace=metadata["namespace"], name=metadata["labels"][names.SEARCH])
+            self.hear(key, change.type, metadata)
 
     async def watch_pods(self, namespace: str | None) -> None:
         """Have the search of every pod that cannot start looked at: its Job does not change meanwhile."""
@@ -148,9 +159,15 @@ class Operator:
         log.warning("a watch is interrupted: %s", error)
 
     def watches(self) -> list[Coroutine[Any, Any, None]]:
-        """Return the watches of Jobs and pods, one each a namespace."""
+        """Return the watches of trials, Jobs and pods, one each a namespace; searches are kopf's."""
         return [
-            watch(namespace) for namespace in self._scopes() for watch in (self.watch_jobs, self.watch_pods)
+            watch
+            for namespace in self._scopes()
+            for watch in (
+                self.watch_children(TRIALS, namespace),
+                self.watch_children(JOBS, namespace),
+                self.watch_pods(namespace),
+            )
         ]
 
     def _scopes(self) -> Sequence[str | None]:
@@ -216,7 +233,7 @@ async def _lead(operator: Operator, stop: asyncio.Event) -> int:
     shell = Shell(
         access=operator.access,
         namespaces=operator.config.namespaces,
-        tell=lambda key: _call(loop, operator.queue.add, key),
+        tell=lambda *event: _call(loop, operator.hear, *event),
         ended=lambda: _call(loop, failed.set),
     )
     shell.start()

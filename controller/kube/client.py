@@ -150,13 +150,31 @@ class Client:
     ) -> Listing:
         """Return all objects, read page by page; ``fields`` is a field selector."""
         items: list[Object] = []
+        version = ""
+        async for page in self.pages(kind, namespace, labels, fields=fields):
+            items += page.items
+            version = page.resource_version
+        return Listing(items=tuple(items), resource_version=version)
+
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        fields: str | None = None,
+    ) -> AsyncGenerator[Listing]:
+        """Yield all objects in pages, so that they need not be in memory at once; all pages have one version."""
         query = {"limit": str(PAGE), **selector(labels, fields)}
         while True:
             page = await self._call("list", kind, kind.path(namespace), query=query)
-            items += page.get("items") or []
             metadata = page.get("metadata") or {}
+            yield Listing(
+                items=tuple(page.get("items") or ()),
+                resource_version=str(metadata.get("resourceVersion", "")),
+            )
             if not metadata.get("continue"):
-                return Listing(items=tuple(items), resource_version=str(metadata.get("resourceVersion", "")))
+                return
             query = {**query, "continue": metadata["continue"]}
 
     async def create(self, kind: Kind, namespace: str, body: Object) -> Object:

@@ -61,7 +61,7 @@ def read_config(arguments: Sequence[str], environ: Mapping[str, str] = os.enviro
     flag("resync-seconds", "180", "how often every search is looked at though nothing happened, 60 to 300")
     flag("workers", "8", "searches handled at once")
     flag("qps", "20", "calls to the API server a second")
-    flag("burst", "40", "calls to the API server at once")
+    flag("burst", "1000", "calls to the API server at once: a start looks at every search")
     flag("lease-name", "autosel-operator", "name of the leader election Lease")
     flag("lease-namespace", None, "its namespace; the operator's own when left out")
     flag("identity", f"{socket.gethostname()}-{os.getpid()}", "name of this candidate")

@@ -16,7 +16,7 @@ from controller.kube.errors import NotFoundError
 from controller.kube.kinds import JOBS, PODS, SEARCHES, TRIALS
 from controller.kube.outcomes import Outcome, outcome_of
 from controller.kube.podstate import Waiting, epoch
-from controller.kube.records import merge_records, reopened, results_of, split_step
+from controller.kube.records import Record, merge_records, reopened, results_of, split_step
 from controller.kube.trials import trial_of
 from controller.reconcile.model import Observed, StepResult, Trial
 from controller.reconcile.names import step_name
@@ -96,8 +96,11 @@ async def observe(api: Api, key: Key, search: Object, document: RecipeSearch) ->
     if suspended:
         records = {owner: reopened(entries, owner) for owner, entries in records.items()}
     steps: dict[str, StepResult] = {}
+    retries: dict[str, Waiting] = {}
     for owner, entries in records.items():
-        steps |= results_of(entries, owner)
+        results = results_of(entries, owner)
+        steps |= results
+        retries |= _retries(entries, results, document.spec.failure_policy)
     observed = Observed(
         search=document,
         uid=uid,
@@ -110,21 +113,21 @@ async def observe(api: Api, key: Key, search: Object, document: RecipeSearch) ->
         for owner, live in outcomes.items()
         for name, outcome in live.items()
         if outcome.waiting is not None
-    } | _retries(records, document.spec.failure_policy)
+    } | retries
     return Look(
         key=key, search=search, trials=found, jobs=jobs, records=records, waits=waits, observed=observed
     )
 
 
-def _retries(records: Mapping[str | None, Records], policy: FailurePolicy) -> dict[str, Waiting]:
-    """Return the steps that failed and are tried again after a pause, and why they failed."""
-    waits: dict[str, Waiting] = {}
-    for owner, entries in records.items():
-        for name, result in results_of(entries, owner).items():
-            if result.state == "failed" and not is_final(result, policy):
-                record = next(entry for entry in entries if name.endswith(entry["name"]))
-                waits[name] = Waiting(reason=str(record.get("reason") or "Failed"), message=result.reason)
-    return waits
+def _retries(
+    records: Sequence[Record], results: Mapping[str, StepResult], policy: FailurePolicy
+) -> dict[str, Waiting]:
+    """Return the steps of one owner that failed and are tried again after a pause, and why they failed."""
+    return {
+        name: Waiting(reason=str(record.get("reason") or "Failed"), message=result.reason)
+        for record, (name, result) in zip(records, results.items(), strict=True)
+        if result.state == "failed" and not is_final(result, policy)
+    }
 
 
 def _own_jobs(jobs: Sequence[Object], owners: set[str]) -> dict[tuple[str, int], Object]:
@@ -132,9 +135,14 @@ def _own_jobs(jobs: Sequence[Object], owners: set[str]) -> dict[tuple[str, int],
     own: dict[tuple[str, int], Object] = {}
     for job in jobs:
         identity = names.job_identity(job)
-        if identity is not None and any(names.is_owned_by(job, uid) for uid in owners):
+        if identity is not None and not owners.isdisjoint(_controllers(job)):
             own[identity.name, identity.number] = job
     return own
+
+
+def _controllers(item: Object) -> list[str]:
+    references = item["metadata"].get("ownerReferences") or ()
+    return [str(entry.get("uid")) for entry in references if entry.get("controller")]
 
 
 def _outcomes(

@@ -22,10 +22,11 @@ from controller.kube.status import search_status
 from controller.kube.statuses import tell, write_status
 from controller.kube.trials import search_of, trial_status
 from controller.reconcile import Observed
-from controller.reconcile.model import Condition, SearchState
+from controller.reconcile.model import Condition, SearchState, StepRequest
+from controller.reconcile.names import step_name
 from controller.reconcile.search import Overview, overview
 
-# How often a search with Jobs is looked at though no Job changes: pods that wait tell why only by themselves.
+# How often a search is looked at while a step waits though no Job changes: only the pod tells why it waits.
 LOOK_SECONDS = 90.0
 
 
@@ -75,10 +76,10 @@ async def reconcile_search(api: Api, key: Key, settings: Settings) -> Done | Non
     await retire_jobs(api, look, settings.job_ttl_seconds)
     waits = [
         plan.requeue_after,
-        # A new trial has a first step: no event need be waited for.
-        0.0 if plan.create and obstacle is None else None,
+        # A new trial has a first step, a refused one an end: our own writes are no event that would come back.
+        0.0 if obstacle is None and (plan.create or _refused(look, plan.start)) else None,
         obstacle.retry_after if obstacle is not None else None,
-        LOOK_SECONDS if plan.start or _alive(look.observed) else None,
+        LOOK_SECONDS if plan.start or look.waits else None,
     ]
     return Done(
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
@@ -117,8 +118,18 @@ async def _write_search(api: Api, look: Look, state: SearchState) -> None:
         await tell(api, look.search, [*search_events(previous, status), *step_events(previous, status)])
 
 
-def _alive(observed: Observed) -> bool:
-    return any(step.state == "running" for step in observed.steps.values())
+def _refused(look: Look, requests: Sequence[StepRequest]) -> bool:
+    """Say whether a step that should have been started was recorded as failed, because it cannot be rendered."""
+    ended = {
+        (name if owner is None else step_name(owner, name), attempt)
+        for owner, records in look.records.items()
+        for name, attempt in (
+            (record["name"], record["attempt"] - record.get("restarts", 0))
+            for record in records
+            if record["state"] == "Failed"
+        )
+    }
+    return any((request.name, request.attempt) in ended for request in requests)
 
 
 def _held_up(state: SearchState, obstacle: Obstacle) -> SearchState:

@@ -1,4 +1,6 @@
-"""kopf as the shell: it watches searches and trials and says which search to look at; nothing else is asked of it.
+"""kopf as the shell: it watches searches and says which one to look at; nothing else is asked of it.
+
+Trials and Jobs are watched by ``watching``: kopf lists all objects at once, and 10,000 trials are 80 MiB of JSON.
 
 Only ``on.event`` is used: it adds no finalizer, no annotation and no patch to anybody's object. kopf runs in a thread
 with an event loop of its own, so its signal handling, its memory and its stops stay out of the controller's.
@@ -8,18 +10,21 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import kopf
 
 from controller.kube.auth import Access
-from controller.kube.kinds import SEARCHES, TRIALS
+from controller.kube.kinds import SEARCHES
 from controller.kube.observe import Key
 
 LONGEST_PAUSE = 30.0
 EXIT_SECONDS = 5.0
+
+# Called with the key of a search, the type of an event and the UID and version of the object that it shows.
+Tell = Callable[[Key, str | None, Mapping[str, Any]], None]
 
 
 class EndlessBackoffs:
@@ -46,8 +51,8 @@ def operator_settings(*, namespaced: bool) -> kopf.OperatorSettings:
     return settings
 
 
-def operator_registry(access: Access, tell: Callable[[Key], None]) -> kopf.OperatorRegistry:
-    """Return the handlers: whatever happens to a search or to one of its trials, ``tell`` hears the search's key."""
+def operator_registry(access: Access, tell: Tell) -> kopf.OperatorRegistry:
+    """Return the handlers: whatever happens to a search, ``tell`` hears of it."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -65,17 +70,17 @@ def operator_registry(access: Access, tell: Callable[[Key], None]) -> kopf.Opera
 
     @kopf.on.event(SEARCHES.group, SEARCHES.version, SEARCHES.plural, registry=registry)
     async def search_changed(  # pyright: ignore[reportUnusedFunction]
-        namespace: str | None, name: str | None, **_: Any
+        namespace: str | None, name: str | None, event: kopf.RawEvent, **_: Any
     ) -> None:
-        tell(Key(namespace=namespace or "", name=name or ""))
-
-    @kopf.on.event(TRIALS.group, TRIALS.version, TRIALS.plural, registry=registry)
-    async def trial_changed(  # pyright: ignore[reportUnusedFunction]
-        namespace: str | None, spec: kopf.Spec, **_: Any
-    ) -> None:
-        tell(Key(namespace=namespace or "", name=str(spec.get("searchRef", ""))))
+        tell(Key(namespace=namespace or "", name=name or ""), event.get("type"), _version(event))
 
     return registry
+
+
+def _version(event: kopf.RawEvent) -> dict[str, Any]:
+    """Return all that is kept of the object in an event."""
+    metadata: Mapping[str, Any] = event["object"].get("metadata", {})
+    return {key: metadata.get(key) for key in ("uid", "resourceVersion")}
 
 
 @dataclass(kw_only=True)
@@ -84,7 +89,7 @@ class Shell:
 
     access: Access
     namespaces: tuple[str, ...]
-    tell: Callable[[Key], None]
+    tell: Tell
     ended: Callable[[], None]
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None

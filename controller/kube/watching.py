@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 
-from controller.kube.client import Client, Listing, Object, selector
+from controller.kube.client import Client, Object, selector
 from controller.kube.errors import ApiError, ExpiredError, IntakeClosedError, error_of
 from controller.kube.kinds import Kind
 
@@ -60,11 +60,13 @@ async def changes(
     while True:
         try:
             if version is None:
-                listing: Listing = await client.list(kind, namespace, labels, fields=fields)
-                version = listing.resource_version
+                listed = ""
+                async for page in client.pages(kind, namespace, labels, fields=fields):
+                    listed = page.resource_version
+                    for item in page.items:
+                        yield Change(type="ADDED", object=item)
+                version = listed
                 health.heard, health.synced = time.monotonic(), True
-                for item in listing.items:
-                    yield Change(type="ADDED", object=item)
             async for event in _events(client, kind, namespace, selector(labels, fields), version):
                 failures = 0
                 health.heard = time.monotonic()

@@ -186,12 +186,17 @@ def _report_link(
     *,
     why: str,
 ) -> Link:
+    steps: dict[str, dict[str, StepResult]] = {}
+    for name, result in prepared.steps.items():
+        steps.setdefault(name.split(".", 1)[0], {})[name] = result
     inputs: dict[str, Any] = {
         "why": why,
         "pool": prepared.pool,
         "signals": prepared.signals,
         "chosen": winner.trial.ordinal,
-        "trials": [trial_row(view, prepared.steps) for view in [*baseline_views, *search_views]],
+        "trials": [
+            trial_row(view, steps.get(view.trial.name, {})) for view in [*baseline_views, *search_views]
+        ],
         "finals": {view.trial.name: final_prefixes(view, prepared) for view in rows},
         **overlap_of(prepared),
     }

@@ -22,7 +22,12 @@ def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
         "AUTOSEL_ACCELERATOR_IMAGES": "nvidia=b:1, ascend=c:1",
     }
     config = read_config(["--qps", "7", "--namespaces", "ml, nlp"], environ)
-    assert (config.jobs.image, config.qps, config.burst, config.namespaces) == ("a:1", 7.0, 40, ("ml", "nlp"))
+    assert (config.jobs.image, config.qps, config.burst, config.namespaces) == (
+        "a:1",
+        7.0,
+        1000,
+        ("ml", "nlp"),
+    )
     assert config.jobs.accelerator_images == {"nvidia": "b:1", "ascend": "c:1"}
 
 
