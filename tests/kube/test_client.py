@@ -264,7 +264,7 @@ async def collect(client: Client, count: int, errors: list[ApiError]) -> list[st
     return names
 
 
-def test_watch_goes_on_from_bookmarks_and_lists_again_when_its_version_is_too_old(
+def test_fault_04_watch_goes_on_from_bookmarks_and_lists_again_when_its_version_is_too_old(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watching, "FIRST_BACKOFF", 0.01)
@@ -285,7 +285,7 @@ def test_watch_goes_on_from_bookmarks_and_lists_again_when_its_version_is_too_ol
     assert [type(error) for error in errors] == [ServerUnavailableError]
 
 
-def test_a_silent_watch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_04_a_silent_watch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "QUIET_SECONDS", 0.05)
     monkeypatch.setattr(watching, "FIRST_BACKOFF", 0.01)
     watches = 0

@@ -69,7 +69,7 @@ def test_a_search_ends_well_and_killing_the_operator_changes_nothing(bench: Benc
     assert {"Accepted", "NewBest", "BudgetExhausted", "Finished", "TrialSucceeded"} <= events
 
 
-def test_only_one_of_two_operators_acts_and_the_other_takes_over(bench: Bench) -> None:
+def test_fault_18_fault_23_only_one_of_two_operators_acts_and_the_other_takes_over(bench: Bench) -> None:
     with (
         bench.kubelet(hold=lambda job: "train" in job) as kubelet,
         bench.operator("a") as first,
