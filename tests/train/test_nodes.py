@@ -106,7 +106,8 @@ class Pods:
 
         marker = find(self.store, f"models/{nodes}")
         assert marker is not None
-        folder = fetch(self.store, marker, self.folder / f"fetched-{nodes}", ["adapter_model.safetensors"])
+        folder = fetch(self.store, marker, self.folder / f"fetched-{nodes}")
+        assert json.loads((folder / "training.json").read_bytes())["result"]["devices"] == nodes
         return load_file(folder / "adapter_model.safetensors")
 
 
