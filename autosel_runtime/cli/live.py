@@ -7,13 +7,14 @@ from typing import Any
 import orjson
 
 from autosel_runtime.cli.output import note, say
-from autosel_runtime.report.formats import NONE, count, points
+from autosel_runtime.report.formats import NONE, count, points, shorten
 from controller.views.changes import changes, search_data, stamped, state_words
 from controller.views.rows import BASELINES, Row, rows, totals, totals_words
 from controller.views.snapshot import Snapshot
 
 # Lines of the screen that the table's head, title and the lines around it take.
 FRAME = 8
+STEP_WIDTH = 34
 
 
 class Lines:
@@ -111,7 +112,7 @@ def picture(snapshot: Snapshot, *, room: int, trouble: str = "") -> Any:
         table.add_row(
             BASELINES.get(row.role, row.name),
             row.state,
-            Text(step[:48]),
+            Text(shorten(step, STEP_WIDTH)),
             count(row.samples),
             points(row.score),
             _interval(row),

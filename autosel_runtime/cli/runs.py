@@ -32,6 +32,12 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write the page to this file, too.")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI", help="Store of a search that left it to the operator: s3://bucket/prefix."
+        ),
+    ] = None,
     endpoint: Annotated[
         str | None,
         typer.Option(metavar="URL", help="S3 endpoint of the cluster's store, if another one from here."),
@@ -52,7 +58,9 @@ def report(
     from autosel_runtime.report.table import print_report
 
     target = resolve(run, Options(namespace=namespace, context=context, kubeconfig=kubeconfig))
-    found, page = _folder_report(target) if isinstance(target, Path) else _cluster_report(target, endpoint)
+    found, page = (
+        _folder_report(target) if isinstance(target, Path) else _cluster_report(target, store, endpoint)
+    )
     if out is not None:
         out.write_text(report_page(found), encoding="utf-8")
         page = out
@@ -77,7 +85,9 @@ def _folder_report(run: Path) -> "tuple[Report, Path | None]":
     return found, run / "report.html"
 
 
-def _cluster_report(question: "Question", endpoint: str | None) -> "tuple[Report, Path | None]":
+def _cluster_report(
+    question: "Question", store: str | None, endpoint: str | None
+) -> "tuple[Report, Path | None]":
     """Return the report of a search in a cluster; what is missing is told."""
     from controller.cluster.connect import ask, connect
     from controller.cluster.report import read_records, report_of
@@ -86,7 +96,7 @@ def _cluster_report(question: "Question", endpoint: str | None) -> "tuple[Report
         async with connect(question) as cluster:
             return await read_records(cluster)
 
-    found, notes = report_of(ask(read()), endpoint=endpoint)
+    found, notes = report_of(ask(read()), store=store, endpoint=endpoint)
     for text in notes:
         note(text)
     return found, None

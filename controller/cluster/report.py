@@ -5,8 +5,6 @@ cannot be reached, or the search has not ended, the report is built from the sea
 then is said.
 """
 
-import base64
-import gzip
 import os
 import tempfile
 import time
@@ -15,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from autosel_runtime.api.resources import StorageSpec
@@ -32,11 +29,8 @@ from controller.cluster.connect import Cluster
 from controller.cluster.find import get_search
 from controller.cluster.look import snapshot_of
 from controller.kube import names
-from controller.kube.client import Object
-from controller.kube.errors import ForbiddenError, NotFoundError
-from controller.kube.kinds import CONFIG_MAPS, TRIALS
+from controller.kube.kinds import TRIALS
 from controller.kube.observe import recorded
-from controller.kube.pod import DOCUMENT_FILE
 from controller.kube.records import summary_of
 from controller.local.report import progress
 from controller.reconcile.finish import trial_row
@@ -48,7 +42,7 @@ REPORT_FILE = "report.json"
 @dataclass(frozen=True, kw_only=True)
 class Records:
     """What the cluster knows of a search. ``published`` is the prefix of its report once the report step is done,
-    ``account`` that step's own account, ``storage`` the store, None when the cluster no longer tells which."""
+    ``account`` that step's own account, ``storage`` the store, None when the search left it to the operator."""
 
     snapshot: Snapshot
     storage: StorageSpec | None
@@ -62,6 +56,7 @@ async def read_records(cluster: Cluster) -> Records:
     labels = names.search_labels(cluster.name, str(search["metadata"]["uid"]))
     trials = (await cluster.client.list(TRIALS, cluster.namespace, labels)).items
     snapshot = snapshot_of(search, trials, now=time.time())
+    spec = snapshot.observed.search.spec
     record = next(
         (
             record
@@ -75,19 +70,19 @@ async def read_records(cluster: Cluster) -> Records:
     finished = snapshot.state == "finished" and record is not None
     return Records(
         snapshot=snapshot,
-        storage=await _storage(cluster, search, snapshot),
+        storage=spec.storage if spec.storage.uri is not None else None,
         published=f"reports/{owner.removeprefix('report-')}" if finished else None,
         account=summary_of(record) if finished and record is not None else {},
     )
 
 
-def report_of(records: Records, *, endpoint: str | None) -> tuple[Report, tuple[str, ...]]:
-    """Return the report and what is to be known of it. ``endpoint`` is the store's as it is reached from here."""
+def report_of(records: Records, *, store: str | None, endpoint: str | None) -> tuple[Report, tuple[str, ...]]:
+    """Return the report and what is to be known of it. ``store`` and ``endpoint`` say where the store is from here."""
     if records.published is None:
         note = f"the search has not ended ({records.snapshot.message}): the report has what the cluster knows so far"
         return _from_records(records), (note,)
     try:
-        return _published(records, endpoint=endpoint), ()
+        return _published(records, store=store, endpoint=endpoint), ()
     except AutoselError as error:
         why = " ".join(str(error).split())
         missing = "scores by task and item of the report half, histograms and sources of the subset"
@@ -95,23 +90,23 @@ def report_of(records: Records, *, endpoint: str | None) -> tuple[Report, tuple[
         return _from_records(records, note), (note,)
 
 
-def _published(records: Records, *, endpoint: str | None) -> Report:
-    storage, prefix = records.storage, records.published
-    if storage is None or prefix is None:
-        raise NoInputError("neither the search nor its last Job tells which store it used")
-    if endpoint is not None:
-        storage = storage.model_copy(update={"endpoint": endpoint})
-    store = open_to_read(storage, environ=os.environ)
-    marker = find(store, prefix)
+def _published(records: Records, *, store: str | None, endpoint: str | None) -> Report:
+    storage, prefix = records.storage or StorageSpec(), records.published
+    given = {"uri": store, "endpoint": endpoint}
+    storage = storage.model_copy(update={key: value for key, value in given.items() if value is not None})
+    if storage.uri is None or prefix is None:
+        raise NoInputError("the search used the operator's store, which is not known here: give --store")
+    opened = open_to_read(storage, environ=os.environ)
+    marker = find(opened, prefix)
     if marker is None:
-        raise NoInputError(f"{store.uri}/{prefix} is not there")
+        raise NoInputError(f"{opened.uri}/{prefix} is not there")
     with tempfile.TemporaryDirectory() as folder:
-        text = (fetch(store, marker, Path(folder), [REPORT_FILE]) / REPORT_FILE).read_bytes()
+        text = (fetch(opened, marker, Path(folder), [REPORT_FILE]) / REPORT_FILE).read_bytes()
     try:
         return parse_report(text)
     except ValidationError as error:
         raise DataError(
-            f"{store.uri}/{prefix} was written by another version of autosel: {error.errors()[0]['msg']}"
+            f"{opened.uri}/{prefix} was written by another version of autosel: {error.errors()[0]['msg']}"
         ) from error
 
 
@@ -184,25 +179,3 @@ def _gains(snapshot: Snapshot, account: Mapping[str, Any]) -> tuple[Gain, ...]:
                 )
             )
     return tuple(gains)
-
-
-async def _storage(cluster: Cluster, search: Object, snapshot: Snapshot) -> StorageSpec | None:
-    """Return the store that the search names, or that the operator chose, which the newest Job's document tells."""
-    spec = snapshot.observed.search.spec
-    if spec.storage.uri is not None:
-        return spec.storage
-    for record in reversed(recorded(search)):
-        job = names.job_name(cluster.name, snapshot.observed.uid, record["name"], int(record["attempt"]))
-        try:
-            found = await cluster.client.get(CONFIG_MAPS, cluster.namespace, job)
-        except (NotFoundError, ForbiddenError):
-            continue
-        return StorageSpec.model_validate(_document(found)["search"]["storage"])
-    return None
-
-
-def _document(found: Object) -> dict[str, Any]:
-    text = (found.get("data") or {}).get(DOCUMENT_FILE)
-    if text is not None:
-        return orjson.loads(text)
-    return orjson.loads(gzip.decompress(base64.b64decode(found["binaryData"][DOCUMENT_FILE])))

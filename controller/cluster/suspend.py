@@ -76,7 +76,7 @@ def words(done: Switched) -> list[str]:
 def _running_words(done: Switched) -> str:
     if not done.running:
         return "no step runs, and none is started until it is resumed"
-    steps = f"{len(done.running)} step{'s' if len(done.running) > 1 else ''} ({', '.join(done.running)})"
+    steps = ", ".join(done.running)
     if done.policy == "Stop":
-        return f"suspendPolicy Stop: {steps} are ended now and done again after it is resumed, as no attempt"
-    return f"suspendPolicy Drain: {steps} run to the end, nothing new is started"
+        return f"suspendPolicy Stop: what runs is ended now and done again after it is resumed: {steps}"
+    return f"suspendPolicy Drain: nothing new is started; what runs goes on to its end: {steps}"

@@ -9,6 +9,9 @@ from autosel_runtime.report.formats import count, points
 from controller.views.rows import Row, rows, totals, totals_words
 from controller.views.snapshot import Snapshot
 
+# Why every step waits for a moment; not worth a line.
+BRIEF = ("NoPod", "Pending", "ContainerCreating", "PodInitializing")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
@@ -37,9 +40,10 @@ def search_words(snapshot: Snapshot) -> str:
 
 def state_words(snapshot: Snapshot) -> str:
     """Return the state and what happens in it, without saying the same twice."""
-    if not snapshot.message or snapshot.message.startswith(snapshot.state):
-        return snapshot.message or snapshot.state
-    return f"{snapshot.state}: {snapshot.message}"
+    message = _stage(snapshot)
+    return (
+        message if message.startswith(snapshot.state) else f"{snapshot.state}: {message}".removesuffix(": ")
+    )
 
 
 def search_data(snapshot: Snapshot) -> dict[str, Any]:
@@ -60,7 +64,8 @@ def trial_words(row: Row) -> str:
         ends = "" if row.low is None or row.high is None else f" [{points(row.low)}, {points(row.high)}]"
         parts.append(f"score {points(row.score)}{ends}{', best so far' if row.best else ''}")
     elif row.step and row.state == "running":
-        parts.append(row.step + (f" {row.note}" if row.note.startswith(("waits", "failed")) else ""))
+        told = row.note.startswith(("waits", "failed")) and not _passes(row.note)
+        parts.append(row.step + (f" {row.note}" if told else ""))
     elif row.note:
         parts.append(row.note)
     if row.samples is not None:
@@ -80,10 +85,20 @@ def _data(row: Row) -> dict[str, Any]:
 
 def _key(row: Row) -> tuple[Any, ...]:
     """Return what makes a trial's line worth saying again; how long a step runs does not."""
-    note = row.note if row.note.startswith("waits") else ""
+    note = row.note if row.note.startswith("waits") and not _passes(row.note) else ""
     return row.state, row.step, note, row.score, row.samples, row.best
 
 
 def _search_key(snapshot: Snapshot) -> tuple[Any, ...]:
     found = totals(snapshot)
-    return snapshot.state, snapshot.message, found.evaluations, found.limit, found.best, found.failed
+    return snapshot.state, _stage(snapshot), found.evaluations, found.limit, found.best, found.failed
+
+
+def _passes(note: str) -> bool:
+    """Whether a step waits as every step does for a moment before it runs."""
+    return note.startswith(tuple(f"waits: {reason}:" for reason in BRIEF))
+
+
+def _stage(snapshot: Snapshot) -> str:
+    """Return what happens now, without the steps that wait: the lines of their trials tell that."""
+    return snapshot.message.partition("; ")[0] if snapshot.state == "running" else snapshot.message

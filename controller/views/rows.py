@@ -81,7 +81,9 @@ def totals_words(found: Totals) -> str:
     if found.failed:
         parts.append(f"{found.failed} failed")
     if found.rate is not None:
-        parts.append(f"{found.rate:.3g} evaluations/h")
+        parts.append(
+            f"{found.rate:,.0f} evaluations/h" if found.rate >= 10 else f"{found.rate:.2g} evaluations/h"
+        )
     parts += [found.left] if found.left else []
     if found.accelerator_seconds:
         parts.append(f"{accelerator_time(found.accelerator_seconds)} of accelerators")

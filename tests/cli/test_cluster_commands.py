@@ -73,6 +73,9 @@ def test_report_from_the_store_and_from_the_cluster(
                     access_key=ACCESS_KEY, secret_key=SECRET_KEY)  # fmt: skip
     publish(store, f"reports/{key}", {"report.json": report_json(whole).encode()}, step="report", summary={},
             attempt="a1")  # fmt: skip
+    assert (
+        "s3://elsewhere/q" in ask("report", "--store", "s3://elsewhere/q", "--endpoint", server.endpoint).err
+    )
     denied = ask("report", "--json", "--endpoint", server.endpoint)
     assert "could not be read" in denied.err  # nobody has given credentials
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
