@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from autosel_runtime.api.common import Model
 from autosel_runtime.api.uris import InputUri
@@ -120,7 +120,7 @@ class SignalsSpec(Model):
     sae: SaeSignals | None = Field(
         default=None,
         description="Sparse-autoencoder features.",
-        examples=[{"uri": "sae/layers.26", "hookpoint": "layers.26"}],
+        examples=[None],
     )
     rows_per_shard: int = Field(
         default=20_000,
@@ -129,3 +129,13 @@ class SignalsSpec(Model):
         description="Rows of a shard, the unit of work, retry and resume.",
         examples=[20000],
     )
+
+    @field_validator("sae")
+    @classmethod
+    def _no_engine_yet(cls, value: SaeSignals | None) -> SaeSignals | None:
+        if value is not None:
+            raise ValueError(
+                "this version computes no features of sparse autoencoders; leave sae out (mona_filter then reads "
+                "relevance on words), or bring values of your own as signals of an extension"
+            )
+        return value

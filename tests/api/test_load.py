@@ -160,6 +160,16 @@ def test_problems_are_precise(tmp_path: Path, old: str, new: str, problem: str) 
     assert any(line.startswith(problem) for line in found), found
 
 
+def test_features_that_nobody_computes_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_text(GOOD + "  signals: {sae: {uri: sae/layers.26, hookpoint: layers.26}}\n")
+    with pytest.raises(InvalidDocumentError) as raised:
+        load_search(path)
+    [problem] = raised.value.problems
+    assert (problem.field, problem.line) == ("spec.signals.sae", 14)
+    assert "computes no features of sparse autoencoders; leave sae out" in problem.message
+
+
 def test_all_problems_come_at_once_in_order(tmp_path: Path) -> None:
     text = GOOD.replace("name: quick", "name: Quick").replace("2e-5", "0") + "---\nkind: Pod\n---\n" + TRIAL
     found = _problems(tmp_path, text)
@@ -185,7 +195,7 @@ def test_files_are_checked_only_when_asked(tmp_path: Path) -> None:
     path.write_text(GOOD)
     assert load_search(path, check_files=False).metadata.name == "quick"
     assert len(check_documents([path])) == 2
-    elsewhere = GOOD.replace("pool.jsonl", "s3://b/p.jsonl").replace("items.jsonl", "/in/the/pod.jsonl")
+    elsewhere = GOOD.replace("pool.jsonl", "s3://bucket/p.jsonl").replace("items.jsonl", "/in/the/pod.jsonl")
     path.write_text(elsewhere)
     assert check_documents([path]) == []
 
