@@ -7,7 +7,7 @@ import typer
 
 from autosel_runtime.cli.output import Json, closed_is_broken, command, emit_json, example, folded, note, say
 from autosel_runtime.cli.target import RULE, Context, Kubeconfig, Namespace, Options, resolve
-from autosel_runtime.errors import InvalidDocumentError, OutputError, Problem
+from autosel_runtime.errors import InvalidDocumentError, OutputError, Problem, UsageError
 
 if TYPE_CHECKING:
     from autosel_runtime.report.model import Report
@@ -164,15 +164,35 @@ def verify(
         Path | None,
         typer.Option(metavar="RUN", help="Run folder with pool and signals; the lock's own folder."),
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Use no run folder: make pool and columns again from the files below DIR."
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Check that a lock still holds.
 
-    The locked recipe is executed again and every digest compared; the exit code is 65 if one differs.
+    The locked recipe is executed again and every digest compared; the exit code is 65 if one differs. With --base, or
+    where the lock lies in no run folder, pool and columns are made again from the raw files that the lock names;
+    columns of token probabilities then take the model, too.
     """
+    from tempfile import TemporaryDirectory
+
+    from autosel_runtime.report.lock import read_lock
+    from controller.local.rebuild import verify_from_files
     from controller.local.subsets import verify_run
 
-    found = verify_run(lock_file, run or lock_file.parent)
+    if run is not None and base is not None:
+        raise UsageError("--run and --base exclude each other: signals that exist, or signals made again")
+    folder = run or lock_file.parent
+    if base is None and (run is not None or (folder / "search.json").exists()):
+        found = verify_run(lock_file, folder)
+    else:
+        locked = read_lock(lock_file)
+        with TemporaryDirectory(prefix="autosel-verify-") as work:
+            found = verify_from_files(locked, (base or folder).resolve(), Path(work), note)
     if found:
         raise InvalidDocumentError(
             [Problem(file=str(lock_file), line=None, field="", message=one) for one in found]

@@ -63,6 +63,18 @@ class LockedSettings(Part):
     digest: str = Field(description="Digest of their canonical JSON.")
 
 
+class LockedInputs(Part):
+    """Where pool and signals come from, as in the search document: what making them again takes."""
+
+    pool: dict[str, JsonValue] = Field(description="Sources and how they are read.")
+    signals: dict[str, JsonValue] = Field(description="Settings of the signals.")
+    targets: tuple[dict[str, JsonValue], ...] = Field(default=(), description="Targets.")
+    model: str = Field(description="Model of the signals of token probabilities.")
+    chat_template: str | None = Field(default=None, description="Its chat template, when it is not its own.")
+    extensions: tuple[str, ...] = Field(default=(), description="Extensions.")
+    threads: int = Field(default=1, description="Threads of the sums in a model.")
+
+
 class Lock(Part):
     """The content of ``recipe.lock``."""
 
@@ -81,6 +93,9 @@ class Lock(Part):
     chosen: LockedRecipe = Field(description="The chosen recipe.")
     training: LockedSettings = Field(description="Model and training settings.")
     evaluation: LockedSettings = Field(description="Evaluation settings.")
+    inputs: LockedInputs | None = Field(
+        default=None, description="How to make pool and signals again; not in locks of the first version."
+    )
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the software used.")
     lock_digest: str = Field(default="", description="Digest of all other fields.")
 
@@ -103,12 +118,15 @@ def make_lock(
     training: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     versions: Mapping[str, str],
+    inputs: LockedInputs | None = None,
     catalog: Catalog = CATALOG,
 ) -> Lock:
     """Return the lock of ``recipe``, executing it and its ancestors once.
 
     ``ancestors``: recipe by the key that unions use, at least all that are referred to, in any order.
-    ``ids``: sample ids in pool order. DataError when a union names an unknown recipe or a step cannot run.
+    ``ids``: sample ids in pool order. ``inputs``: what making pool and signals again takes.
+
+    DataError when a union names an unknown recipe or a step cannot run.
     """
     _check_rows(columns, ids)
     order = _parents_first(recipe, ancestors, catalog)
@@ -140,6 +158,7 @@ def make_lock(
         chosen=realised[-1],
         training=LockedSettings(settings=dict(training), digest=digest(dict(training))),
         evaluation=LockedSettings(settings=dict(evaluation), digest=digest(dict(evaluation))),
+        inputs=inputs,
         versions=dict(sorted(versions.items())),
     ).sealed()
 
@@ -284,7 +303,8 @@ def _columns_of(recipe: Recipe, columns: Columns, catalog: Catalog) -> set[str]:
 
 
 def _own_digest(lock: Lock) -> str:
-    return digest(lock.model_dump(mode="json", by_alias=True, exclude={"lock_digest"}))
+    left_out = {"lock_digest"} if lock.inputs is not None else {"lock_digest", "inputs"}
+    return digest(lock.model_dump(mode="json", by_alias=True, exclude=left_out))
 
 
 def _differs(what: str, found: str | None, locked: str) -> list[str]:

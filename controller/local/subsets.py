@@ -23,6 +23,7 @@ from autosel_runtime.steps.context import StepContext
 from autosel_runtime.steps.data import load_mask
 from autosel_runtime.steps.inputs import pool_inputs
 from autosel_runtime.steps.report import versions
+from controller.local.rebuild import locked_inputs
 from controller.local.report import load_run
 from controller.reconcile.model import Observed
 from controller.reconcile.search import Overview, overview
@@ -102,6 +103,7 @@ def lock_of(folder: Path, name: str | None) -> Lock:
         training=spec.training.model_dump(mode="json"),
         evaluation=spec.evaluation.model_dump(mode="json"),
         versions=versions(),
+        inputs=locked_inputs(spec),
         catalog=catalog_of(spec),
     )
 

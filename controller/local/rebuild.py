@@ -1,0 +1,138 @@
+"""A lock checked from raw files alone: the pool is built again, then the columns that the locked recipes read."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from autosel_runtime.api.pool import PoolSpec, Target
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
+from autosel_runtime.api.signals import SignalsSpec
+from autosel_runtime.digest import digest_file
+from autosel_runtime.errors import DataError, UnavailableError
+from autosel_runtime.pool.build import build_pool
+from autosel_runtime.pool.files import find_inputs
+from autosel_runtime.pool.pool import Pool
+from autosel_runtime.pool.queries import load_queries
+from autosel_runtime.recipe.catalog import CATALOG
+from autosel_runtime.recipe.extension import extend_catalog, load_extensions
+from autosel_runtime.report.lock import Lock, LockedInputs, verify_lock
+from autosel_runtime.signals.score import score_pool
+from autosel_runtime.signals.table import SignalColumns
+from controller.local.steps import threads_of
+
+# Columns of token probabilities: the only ones that take a model.
+MODEL_COLUMNS = frozenset(
+    {"nll_full", "nll_cond", "nll_answer", "ifd", "ifd_full", "varentropy", "varentropy_answer"}
+    | {"tokens", "answer_tokens"}
+)
+
+Tell = Callable[[str], None]
+
+
+def locked_inputs(spec: RecipeSearchSpec) -> LockedInputs:
+    """Return what making the pool and the signals of a search again takes."""
+
+    def plain(model: Any) -> dict[str, Any]:
+        return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    return LockedInputs(
+        pool=plain(spec.pool),
+        signals=plain(spec.signals),
+        targets=tuple(plain(target) for target in spec.targets),
+        model=spec.signals.language_model.model or spec.model.uri,
+        chat_template=spec.model.chat_template,
+        extensions=tuple(spec.search.extensions),
+        threads=threads_of(spec.steps.score.cpu),
+    )
+
+
+def verify_from_files(lock: Lock, base: Path, work: Path, tell: Tell) -> list[str]:
+    """Make the pool and the columns of ``lock`` again in ``work`` and return all differences, one sentence each.
+
+    Relative paths start at ``base``. ``tell`` gets a sentence about what is made. DataError for a lock that does not
+    say how; NoInputError for a file that is gone; then nothing is made.
+    """
+    inputs = lock.inputs
+    if inputs is None:
+        raise DataError(
+            "this lock was written by a version that did not note how its pool is read; give --run RUN with the run "
+            "folder"
+        )
+    changed, files = _files(lock, base)
+    if changed:
+        return changed
+    spec = PoolSpec.model_validate(inputs.pool)
+    tell(f"building the pool from {len(files):,} files")
+    build_pool(spec, base=base, out=work / "pool")
+    pool = Pool.open(work / "pool")
+    if pool.digest != lock.pool.digest:
+        return [f"The digest of the pool differs: the lock says {lock.pool.digest}, found {pool.digest}."]
+    extensions = load_extensions(inputs.extensions)
+    columns = SignalColumns.open(_score(lock, inputs, pool, base, work, tell), pool)
+    return verify_lock(
+        lock,
+        columns,
+        pool.ids().to_pylist(),
+        files=files,
+        catalog=extend_catalog(CATALOG, extensions),
+    )
+
+
+def _files(lock: Lock, base: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the files that are not what was locked, and the digests of all."""
+    found: dict[str, str] = {}
+    changed: list[str] = []
+    for file in lock.pool.files:
+        [entry, *_] = find_inputs(file.uri, base).files
+        found[file.uri] = digest_file(entry.path)
+        if found[file.uri] != file.sha256:
+            changed.append(
+                f"File {file.uri} of source {file.source} is not the one that was locked: the lock says "
+                f"{file.sha256}, found {found[file.uri]}."
+            )
+    return changed, found
+
+
+def _score(lock: Lock, inputs: LockedInputs, pool: Pool, base: Path, work: Path, tell: Tell) -> Path:
+    """Compute the families that hold the locked columns, and say which."""
+    spec = SignalsSpec.model_validate(inputs.signals)
+    slow = sorted(lock.columns.keys() & MODEL_COLUMNS)
+    minhash = "minhash" in lock.columns
+    own = any(
+        name in {signal for signal, _ in load_extensions(inputs.extensions).signals} for name in lock.columns
+    )
+    kinds = ["those of the text"] + ["MinHash signatures"] * minhash + ["those of extensions"] * own
+    tell(f"computing signals: {', '.join(kinds)}")
+    if slow:
+        tell(
+            f"computing {', '.join(slow)} with the model {inputs.model}: a pass of the model over the whole pool"
+        )
+        with suppress(ImportError):
+            import torch
+
+            torch.set_num_threads(inputs.threads)
+    spec = spec.model_copy(
+        update={
+            "minhash": spec.minhash.model_copy(update={"enabled": minhash}),
+            "language_model": spec.language_model.model_copy(update={"enabled": bool(slow)}),
+        }
+    )
+    model = base / Path(inputs.model.removeprefix("file://")).expanduser()
+    if slow and not model.is_dir():
+        raise UnavailableError(
+            f"{', '.join(slow)} can only be computed with the model {inputs.model}, and there is no folder {model}; "
+            "give --run RUN to check against signals that exist"
+        )
+    targets = [Target.model_validate(target) for target in inputs.targets]
+    score_pool(
+        pool,
+        spec,
+        model_dir=model if slow else None,
+        chat_template=inputs.chat_template,
+        targets={target.name: load_queries(target, base) for target in targets},
+        out=work / "signals",
+        work=work / "shards",
+        extensions=load_extensions(inputs.extensions).signals if own else (),
+    )
+    return work / "signals"
