@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -14,6 +15,7 @@ from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import digest
 from autosel_runtime.evaluate import statistics
 from autosel_runtime.evaluate.results import ITEMS_FILE, SCORES_FILE, item_scores, read_items
+from autosel_runtime.recipe.model import StepTrace
 from autosel_runtime.report.build import build_report
 from autosel_runtime.report.inputs import (
     Chosen,
@@ -27,6 +29,7 @@ from autosel_runtime.report.model import Digests, Estimate, Overlap, Report, Ste
 from autosel_runtime.report.page import report_page
 from autosel_runtime.steps.context import StepContext, StepOutput
 from autosel_runtime.steps.data import load_mask, open_columns, open_pool
+from autosel_runtime.store.publish import find
 
 LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "transformers", "peft", "rensa")
 WHY = "highest posterior mean on the search half"
@@ -70,7 +73,10 @@ def gather(context: StepContext) -> Report:
     mask = load_mask(context.fetch(chosen["subset"], ["mask.npy"])) if chosen else None
     inputs = ReportInputs(
         progress=progress_of(context.document.inputs.get("progress", {})),
-        trials=tuple(trial_input(_with_all_tasks(context, row), index) for index, row in enumerate(rows)),
+        trials=tuple(
+            replace(trial_input(_with_all_tasks(context, row), index), trace=_trace(context, row))
+            for index, row in enumerate(rows)
+        ),
         chosen=Chosen(trial=chosen["name"], why=context.document.inputs.get("why") or WHY)
         if chosen
         else None,
@@ -139,6 +145,14 @@ def _with_all_tasks(context: StepContext, row: Mapping[str, Any]) -> Mapping[str
         return row
     path = context.fetch(row["evaluation"], [SCORES_FILE]) / SCORES_FILE
     return {**row, "tasks": orjson.loads(path.read_bytes())["tasks"]}
+
+
+def _trace(context: StepContext, row: Mapping[str, Any]) -> tuple[StepTrace, ...]:
+    """Return what each step of a trial's recipe kept, from its subset; nothing before the subset is made."""
+    if row["subset"] is None or find(context.store, row["subset"]) is None:
+        return ()
+    path = context.fetch(row["subset"], ["trace.json"]) / "trace.json"
+    return tuple(StepTrace(**step) for step in orjson.loads(path.read_bytes()))
 
 
 def trial_input(row: Mapping[str, Any], index: int) -> TrialInput:

@@ -36,6 +36,8 @@ def test_a_search_ends_with_a_report_a_status_and_its_trials(undisturbed: Undist
     report = search.json("report.json")
     assert {row["name"] for row in report["trials"]} == set(trials)
     assert all(row["state"] == "succeeded" for row in report["trials"])
+    assert all(row["steps"][-1]["kept"] == row["size"] for row in report["trials"] if row["steps"])
+    assert any(row["steps"] for row in report["trials"])
     assert "<html" in (search.out / "report.html").read_text()
     assert status["best"] in ended.out
     assert "report.html" in ended.out
