@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,3 +72,15 @@ def test_a_broken_compressed_document_is_named(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"{}")[:-4])
     with pytest.raises(Exception, match="cannot be read"):
         read_document(str(path))
+
+
+def test_a_step_that_is_asked_to_stop_does_so_and_says_so(tmp_path: Path) -> None:
+    """As the first process of a container it would not stop without a handler; elsewhere it would end with -15."""
+    document = tmp_path / "step.json"
+    os.mkfifo(document)
+    step = subprocess.Popen(
+        [sys.executable, "-m", "autosel_runtime.steps", "prepare", "--spec", str(document)]
+    )
+    with document.open("wb"):  # opens once the step reads
+        step.terminate()
+        assert step.wait(60) == 143
