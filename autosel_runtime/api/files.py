@@ -1,4 +1,4 @@
-"""Files that a search names: do they exist? Only relative paths are looked at, others may lie in a pod."""
+"""Files that a search names: are they there, and models models? Only relative paths: others may lie in a pod."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,24 +8,26 @@ from autosel_runtime.api.yaml_tree import Document, Path_, field_text
 from autosel_runtime.errors import Problem
 
 _GLOB = frozenset("*?[")
+_MODEL_FILES = ("config.json", "adapter_config.json")
 _TASK_FILES = (".yaml", ".yml", ".json")
 
 
 def missing_files(search: RecipeSearch, *, document: Document, file: str, base: Path) -> list[Problem]:
-    """Return a Problem for every relative file of ``search`` that does not exist below ``base``."""
-    problems: list[Problem] = []
-    for path, uri in (*_files(search), *_models(search, base)):
-        if not _is_relative(uri) or _exists(base, uri):
-            continue
-        problems.append(
-            Problem(
-                file=file,
-                line=document.line_of(path),
-                field=field_text(path),
-                message=f"{'no file matches' if _GLOB & set(uri) else 'there is no file or folder'} {base / uri}",
-            )
-        )
-    return problems
+    """Return a Problem for every relative file of ``search`` that is not below ``base``, or is no model but must be."""
+    found = [
+        (path, f"{'no file matches' if _GLOB & set(uri) else 'there is no file or folder'} {base / uri}")
+        for path, uri in (*_files(search), *_models(search, base))
+        if _is_relative(uri) and not _exists(base, uri)
+    ]
+    found += [
+        (path, f"{base / uri} is no model: it is a folder without {' and without '.join(_MODEL_FILES)}")
+        for path, uri in _all_models(search)
+        if _is_relative(uri) and (base / uri).is_dir() and not _is_model(base / uri)
+    ]
+    return [
+        Problem(file=file, line=document.line_of(path), field=field_text(path), message=message)
+        for path, message in found
+    ]
 
 
 def _files(search: RecipeSearch) -> Iterator[tuple[Path_, str]]:
@@ -48,21 +50,25 @@ def _files(search: RecipeSearch) -> Iterator[tuple[Path_, str]]:
         yield ("spec", "storage", "caBundle"), spec.storage.ca_bundle
 
 
+def _all_models(search: RecipeSearch) -> Iterator[tuple[Path_, str]]:
+    spec = search.spec
+    yield ("spec", "model", "uri"), spec.model.uri
+    if spec.signals.language_model.model is not None:
+        yield ("spec", "signals", "languageModel", "model"), spec.signals.language_model.model
+    for index, model in enumerate(spec.evaluation.transfer_models):
+        yield ("spec", "evaluation", "transferModels", index), model
+
+
 def _models(search: RecipeSearch, base: Path) -> Iterator[tuple[Path_, str]]:
     """Yield models that are meant as folders: a hub id has one slash too, but no folder of its owner's name."""
-    spec = search.spec
-    models: list[tuple[Path_, str | None]] = [
-        (("spec", "model", "uri"), spec.model.uri),
-        (("spec", "signals", "languageModel", "model"), spec.signals.language_model.model),
-    ]
-    for index, model in enumerate(spec.evaluation.transfer_models):
-        models.append((("spec", "evaluation", "transferModels", index), model))
-    for path, uri in models:
-        if uri is None:
-            continue
+    for path, uri in _all_models(search):
         could_be_id = not uri.startswith(".") and uri.count("/") <= 1
         if not could_be_id or ("/" in uri and (base / uri).parent.is_dir()):
             yield path, uri
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _MODEL_FILES)
 
 
 def _is_relative(uri: str) -> bool:

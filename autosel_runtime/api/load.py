@@ -1,6 +1,6 @@
 """From YAML files to checked documents: every problem at once, each with file, line and field."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,14 +19,17 @@ KINDS: dict[str, type[RecipeSearch] | type[RecipeTrial]] = {
     "RecipeTrial": RecipeTrial,
 }
 
+# A further check of a document that is valid by itself: (field, sentence) of every problem.
+Check = Callable[[RecipeSearch], Iterable[tuple[Path_, str]]]
 
-def load_search(path: Path, *, check_files: bool = True) -> RecipeSearch:
+
+def load_search(path: Path, *, check_files: bool = True, also: Check | None = None) -> RecipeSearch:
     """Return the one RecipeSearch of a file.
 
     With ``check_files``, relative files that it names must exist. NoInputError when the file cannot be read,
     InvalidDocumentError with all problems otherwise.
     """
-    found, problems = _check_file(Path(path), check_files=check_files)
+    found, problems = _check_file(Path(path), check_files=check_files, also=also)
     searches = [document for document in found if isinstance(document, RecipeSearch)]
     if not problems and len(searches) != 1:
         message = f"the file holds {len(searches) or 'no'} RecipeSearch documents; exactly one is needed"
@@ -36,18 +39,25 @@ def load_search(path: Path, *, check_files: bool = True) -> RecipeSearch:
     return searches[0]
 
 
-def check_documents(paths: Iterable[Path], *, check_files: bool = True) -> list[Problem]:
-    """Return all problems of all documents in ``paths``; an empty list means that they are valid."""
+def check_documents(
+    paths: Iterable[Path], *, check_files: bool = True, also: Check | None = None
+) -> list[Problem]:
+    """Return all problems of all documents in ``paths``; an empty list means that they are valid.
+
+    ``also`` is a check of searches that needs more than the document, such as the operators there are.
+    """
     problems: list[Problem] = []
     for path in paths:
         try:
-            problems += _check_file(Path(path), check_files=check_files)[1]
+            problems += _check_file(Path(path), check_files=check_files, also=also)[1]
         except NoInputError as error:
             problems.append(Problem(file=str(path), line=None, field="", message=str(error)))
     return problems
 
 
-def _check_file(path: Path, *, check_files: bool) -> tuple[list[BaseModel], list[Problem]]:
+def _check_file(
+    path: Path, *, check_files: bool, also: Check | None
+) -> tuple[list[BaseModel], list[Problem]]:
     documents, problems = read_documents(path)
     if not documents and not problems:
         problems = [Problem(file=str(path), line=None, field="", message="the file holds no document")]
@@ -60,6 +70,13 @@ def _check_file(path: Path, *, check_files: bool) -> tuple[list[BaseModel], list
         found.append(checked)
         if check_files and isinstance(checked, RecipeSearch):
             problems += missing_files(checked, document=document, file=str(path), base=path.absolute().parent)
+        if also is not None and isinstance(checked, RecipeSearch):
+            problems += [
+                Problem(
+                    file=str(path), line=document.line_of(field), field=field_text(field), message=message
+                )
+                for field, message in also(checked)
+            ]
     return found, sorted(problems, key=lambda problem: problem.line or 0)
 
 

@@ -13,9 +13,10 @@ import orjson
 
 from autosel_runtime.api.evaluation import EvaluationSpec
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
+from autosel_runtime.api.yaml_tree import field_text
 from autosel_runtime.checkpoint import model_digest
-from autosel_runtime.digest import canonical_json, digest, short
-from autosel_runtime.errors import ConfigError, DataError
+from autosel_runtime.digest import digest, short
+from autosel_runtime.errors import DataError
 from autosel_runtime.evaluate.overlap import POOL, Overlap, QuestionIndex
 from autosel_runtime.evaluate.task import LoadedTask, load_task
 from autosel_runtime.pool.build import build_pool
@@ -25,13 +26,13 @@ from autosel_runtime.pool.pool import Pool
 from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.pool.sample import Sample
 from autosel_runtime.progress import Progress
-from autosel_runtime.recipe.catalog import validate_recipe
 from autosel_runtime.report.headline import overlap_words
 from autosel_runtime.steps.catalog import catalog_of
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.inputs import INPUTS_FILE, inputs_of
 from autosel_runtime.steps.kept import fresh
-from autosel_runtime.steps.summary import RECIPE_BYTES, head
+from autosel_runtime.steps.recipes import spec_problems
+from autosel_runtime.steps.summary import head
 from autosel_runtime.store.inputs import inputs_json
 from autosel_runtime.store.publish import find, publish
 
@@ -97,20 +98,9 @@ def prepare(context: StepContext) -> StepOutput:
 
 def _check_recipes(spec: RecipeSearchSpec) -> None:
     """Refuse operators that do not exist and seed recipes that no pool could make valid."""
-    catalog = catalog_of(spec)
-    unknown = [name for name in spec.search.operators or () if name not in catalog]
-    if unknown:
-        raise ConfigError(
-            f"spec.search.operators: {unknown[0]!r} is no operator; there are: {', '.join(sorted(catalog))}"
-        )
-    for index, recipe in enumerate(spec.search.seed_recipes):
-        field = f"spec.search.seedRecipes[{index}]"
-        problems = validate_recipe(recipe, catalog)
-        if problems:
-            raise DataError(f"{field}.{problems[0]}")
-        size = len(canonical_json(recipe.model_dump(mode="json")))
-        if size > RECIPE_BYTES:
-            raise DataError(f"{field} takes {size:,} bytes of JSON, at most {RECIPE_BYTES:,} are allowed")
+    catalog_of(spec)  # an extension that cannot be loaded has an error of its own
+    for path, message in spec_problems(spec):
+        raise DataError(f"{field_text(('spec', *path))}: {message}")
 
 
 def load_tasks(spec: EvaluationSpec, base: Path, *, bring: Bring | None = None) -> dict[str, LoadedTask]:

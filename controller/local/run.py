@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from autosel_runtime.api.load import load_search
 from autosel_runtime.api.recipe_search import RecipeSearch, RecipeSearchSpec
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
+from autosel_runtime.steps.recipes import recipe_problems
 from controller.local import attempts
 from controller.local.changes import immutable_changes
 from controller.local.devices import check_devices, visible_devices
@@ -48,7 +49,7 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
     finished step.
     """
     seen = _modified(document)
-    search = load_search(document)
+    search = load_search(document, also=recipe_problems)
     with exclusive(folder), stop_request() as stop:
         base = document.resolve().parent
         devices = visible_devices()

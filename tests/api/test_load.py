@@ -205,6 +205,9 @@ def test_a_model_folder_is_told_from_a_hub_id(tmp_path: Path) -> None:
     found = _problems(tmp_path, GOOD.replace("hub/model", "models/tiny"))
     assert [line.split(": ")[1] for line in found] == ["spec.model.uri"]
     (tmp_path / "models" / "tiny").mkdir()
+    (line,) = _problems(tmp_path, GOOD.replace("hub/model", "models/tiny"))
+    assert "is no model" in line
+    (tmp_path / "models" / "tiny" / "config.json").write_text("{}")
     assert _problems(tmp_path, GOOD.replace("hub/model", "models/tiny")) == []
 
 

@@ -45,7 +45,11 @@ def broken(inputs: Path, fault: str) -> tuple[dict[str, Any], str, int]:
             return specification(inputs, **changes), "spec.search.seedRecipes[0].steps[0].operator", 65
         case _:
             changes = {"search": {"minSamples": 20, "operators": ["ifd_filer"]}}
-            return specification(inputs, **changes), "'ifd_filer' is no operator", 78
+            return (
+                specification(inputs, **changes),
+                "spec.search.operators[0]: unknown operator 'ifd_filer'",
+                65,
+            )
 
 
 FAULTS = [

@@ -100,7 +100,7 @@ def test_a_recipe_too_long_to_be_recorded_is_refused_at_once(ready: Steps) -> No
     ready.spec = {**ready.spec, "search": {"minSamples": 20, "seedRecipes": [long]}}
     ran = ready.run("prepare", "searches/y/prepare")
     assert ran.code == 65
-    assert "spec.search.seedRecipes[0] takes" in ran.error
+    assert "spec.search.seedRecipes[0]: the recipe takes" in ran.error
 
 
 @given(targets=NAMES, sources=NAMES)
