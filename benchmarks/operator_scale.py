@@ -112,7 +112,7 @@ async def _watch_operator(
         f"{1000 * statistics.median(times):.0f} ms, {1000 * max(times):.0f} ms ({len(times)} Jobs)",
     )
     _print("memory at the end, peak", f"{busy.rss_mib:.0f} MiB, {busy.peak_mib:.0f} MiB")
-    _print("errors in the log", str(operator.log().count('"level":"ERROR"')))
+    _print("errors in the log", str(operator.log().lower().count('"level":"error"')))
 
 
 async def _end_jobs(client: Client, model: Template, given: argparse.Namespace) -> list[float]:
