@@ -21,14 +21,13 @@ cache and the digest of every subset, the ids sorted before (once a suggest step
 import argparse
 import hashlib
 import json
-import math
 import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,84 +36,12 @@ import numpy as np
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.recipe import mask as masks
 from autosel_runtime.recipe.catalog import recipe_digest
-from autosel_runtime.recipe.columns import ArrayColumns, Csr, Scalar
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.prefix_cache import PrefixCache
 from autosel_runtime.recipe.prepared import prepare
 from benchmarks.hardware import cores, hardware
-
-BENCHMARKS = ("gpqa", "gsm8k", "bbh", "mmlu")
-SCALARS = ("words", "ifd", "varentropy", *(f"mona.{name}" for name in BENCHMARKS))
-SOURCES = ("s0", "s1", "s2", "s3", "s4")
-FEATURES, ACTIVE = 65_536, 192
-
-
-def recipe_steps(name: str, rows: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return the steps of recipe A or B."""
-    dedup = ("semantic_dedup", {"strategy": "exact"})
-    if name == "A":
-        return [
-            ("random_subset", {"size": rows * 2 // 3}),
-            ("mona_filter", {"fraction": 0.4}),
-            ("ifd_filter", {"fraction": 0.5}),
-            dedup,
-        ]
-    return [
-        ("mona_filter", {"fraction": 0.5}),
-        ("ifd_filter", {"fraction": 0.5}),
-        ("varentropy_filter", {"fraction": 0.5}),
-        dedup,
-    ]
-
-
-def as_recipe(steps: Sequence[tuple[str, dict[str, Any]]]) -> Recipe:
-    """Return steps as a recipe."""
-    return Recipe.model_validate({"steps": [{"operator": name, "params": params} for name, params in steps]})
-
-
-def write_pool(folder: Path, rows: int, *, features: bool) -> None:
-    """Write the columns of a pool, one file each."""
-    rng = np.random.default_rng(7)
-    for name in SCALARS:
-        ranks = rng.permutation(np.arange(rows, dtype=np.uint32))
-        np.save(folder / f"{name}.rank.npy", ranks)
-        values = (ranks + np.float32(0.5)) / np.float32(rows)
-        np.save(folder / f"{name}.npy", np.floor(values * 400) + 25 if name == "words" else values)
-    group = np.arange(rows, dtype=np.int32)
-    copies = np.sort(rng.choice(np.arange(1, rows), rows // 50, replace=False))
-    group[copies] = (copies * rng.random(len(copies))).astype(np.int32)  # of an earlier row
-    np.save(folder / "group.npy", group)
-    shares = np.cumsum([0.4, 0.25, 0.15, 0.12, 0.08])
-    np.save(folder / "source.npy", np.searchsorted(shares, (np.arange(rows) + 0.5) / rows).astype(np.uint16))
-    if features:
-        indices = np.lib.format.open_memmap(folder / "indices.npy", "w+", np.uint32, (rows * ACTIVE,))
-        for low in range(0, rows, 50_000):
-            high = min(rows, low + 50_000)
-            indices[low * ACTIVE : high * ACTIVE] = rng.integers(
-                0, FEATURES, (high - low) * ACTIVE, dtype=np.uint32
-            )
-
-
-def open_pool(folder: Path) -> ArrayColumns:
-    """Map the columns of a pool."""
-
-    def load(name: str) -> Any:
-        return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
-
-    codes = load("source")
-    features: dict[str, Csr] = {}
-    if (folder / "indices.npy").exists():
-        indptr = np.arange(len(codes) + 1, dtype=np.int64) * ACTIVE
-        values = np.broadcast_to(np.float32(1), len(codes) * ACTIVE)
-        features["sae"] = Csr(indptr=indptr, indices=load("indices"), values=values, width=FEATURES)
-    return ArrayColumns(
-        rows=len(codes),
-        source_names=SOURCES,
-        source_codes=codes,
-        scalars={name: Scalar(values=load(name), ranks=load(f"{name}.rank")) for name in SCALARS},
-        group_columns={"exact": load("group")},
-        feature_columns=features,
-    )
+from benchmarks.plain_recipes import Samples, plain_pool, plain_state, plain_step, plain_summary, plain_words
+from benchmarks.recipe_pool import as_recipe, open_pool, recipe_steps, write_pool
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
@@ -196,103 +123,6 @@ def run_candidates(folder: Path, count: int, *, cached: bool, digests: bool) -> 
 
     sizes, wall, cpu = timed(with_digests if digests else candidates)
     return {"kept": round(sum(sizes) / count), "wall": wall, "cpu": cpu, "sorting": once[0]}
-
-
-Samples = list[dict[str, Any]]
-
-
-def plain_pool(folder: Path) -> Samples:
-    """Return the pool as dictionaries with text, scores and features as lists."""
-    columns = open_pool(folder)
-    words = [hashlib.sha256(str(i).encode()).hexdigest()[: 3 + i % 6] for i in range(5000)]
-    column = {name: columns.scalars[name].values.tolist() for name in SCALARS}
-    groups = columns.group_columns["exact"].tolist()
-    features = columns.feature_columns.get("sae")
-    samples: Samples = []
-    for row in range(columns.rows):
-        draw = random.Random(groups[row])
-        text = draw.choices(words, k=225)
-        sample: dict[str, Any] = {
-            "id": row,
-            "source": SOURCES[int(columns.source_codes[row])],
-            "messages": [
-                {"role": "user", "content": " ".join(text[:70])},
-                {"role": "assistant", "content": " ".join(text[70:])},
-            ],
-            "ifd": {"score": column["ifd"][row]},
-            "varentropy": {"score": column["varentropy"][row]},
-            "mona_scores": {name: column[f"mona.{name}"][row] for name in BENCHMARKS},
-        }
-        if features is not None:
-            low, high = row * ACTIVE, (row + 1) * ACTIVE
-            sample["sae"] = {"indices": features.indices[low:high].tolist(), "values": [1.0] * ACTIVE}
-        samples.append(sample)
-    return samples
-
-
-def plain_words(samples: Samples) -> int:
-    """Count white-space words."""
-    return sum(len(message["content"].split()) for sample in samples for message in sample["messages"])
-
-
-def plain_summary(samples: Samples) -> dict[str, Any]:
-    """Compute words, means and feature rates from the samples."""
-    summary: dict[str, Any] = {"words": plain_words(samples)}
-    for name in ("ifd", "varentropy"):
-        summary[name] = float(np.mean([sample[name]["score"] for sample in samples]))
-    if "sae" in samples[0]:
-        active = np.zeros(FEATURES)
-        for sample in samples:
-            active[sample["sae"]["indices"]] += 1
-        summary["rates"] = active / len(samples)
-    return summary
-
-
-def plain_state(samples: Samples, rows: int, pool: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute the state from the samples; ``pool`` is the summary of the pool, computed once."""
-    here = plain_summary(samples)
-    highest = [max(sample["mona_scores"].values()) for sample in samples]
-    state: dict[str, Any] = {
-        name: sum(s["mona_scores"][name] for s in samples) / len(samples) for name in BENCHMARKS
-    }
-    state |= {
-        "retain_ratio": len(samples) / rows,
-        "score_mean": float(np.mean(highest)),
-        "score_std": float(np.std(highest)),
-    }
-    state |= {name: here[name] / pool[name] for name in ("words", "ifd", "varentropy")}
-    if "rates" in here:
-        state["drift"] = float(np.linalg.norm(here["rates"] - pool["rates"]) / math.sqrt(FEATURES))
-    return state
-
-
-def plain_step(samples: Samples, name: str, params: Mapping[str, Any]) -> Samples:
-    """Apply one operator to lists."""
-    if name == "random_subset":
-        chosen = set(random.Random(1).sample(range(len(samples)), params["size"]))
-        return [sample for at, sample in enumerate(samples) if at in chosen]
-    if name == "mona_filter":
-        ids: set[int] = set()
-        for benchmark in BENCHMARKS:
-            order = sorted(samples, key=lambda s, b=benchmark: s["mona_scores"][b], reverse=True)
-            ids |= {sample["id"] for sample in order[: math.ceil(len(order) * params["fraction"])]}
-        return [sample for sample in samples if sample["id"] in ids]
-    if name == "semantic_dedup":
-        seen: set[str] = set()
-        kept: Samples = []
-        for sample in samples:
-            tokens = " ".join(message["content"] for message in sample["messages"]).lower().split()
-            key = hashlib.md5(json.dumps(tokens).encode()).hexdigest()
-            if key not in seen:
-                seen.add(key)
-                kept.append(sample)
-        return kept
-    field = name.removesuffix("_filter")
-    order = sorted(samples, key=lambda s: s[field]["score"], reverse=True)
-    kept = order[: math.ceil(len(order) * params["fraction"])]
-    return sorted(
-        kept, key=lambda sample: sample["id"]
-    )  # pool order, so that deduplication keeps the same rows
 
 
 def run_plain(folder: Path, name: str, states: int) -> dict[str, Any]:

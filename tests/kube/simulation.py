@@ -12,7 +12,7 @@ from controller.kube.observe import Key
 from controller.kube.passes import Done, Settings, reconcile_search
 from controller.kube.settings import JobSettings
 from tests.controller.world import search
-from tests.kube.fake_api import FakeApi, Killed, timestamp
+from tests.kube.fake_api import FakeApi, Fault, Killed, timestamp
 from tests.kube.kubelet import Steps, document_of, pod_of, pod_status, shard_of
 
 KEY = Key(namespace="ml", name="simulated")
@@ -196,6 +196,26 @@ def moments(cluster: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
         if not cluster.advance():
             return
     raise AssertionError("no end in sight")
+
+
+def disturb_every_call(cluster: Cluster, fault: Fault) -> int:
+    """Play a search to its end, and from each of its moments once more for every call, with ``fault`` at that call.
+
+    Asserts that the world is the same afterwards. Returns how many calls were disturbed.
+    """
+    disturbed_calls = 0
+    for before, after in moments(cluster):
+        for number in range(len(before.api.calls), len(after.api.calls)):
+            # After a read, or with its answer lost, is the same moment as before the next call.
+            if fault != "kill_before" and not after.api.calls[number].writes:
+                continue
+            disturbed = before.fork()
+            disturbed.api.fault = lambda call, number=number: fault if call.number == number else None
+            disturbed.settle()
+            disturbed_calls += 1
+            assert disturbed.picture() == after.picture(), f"call {number}: {disturbed.api.calls[number]}"
+            assert disturbed.started() == after.started()
+    return disturbed_calls
 
 
 def halfway(**spec: Any) -> Cluster:

@@ -8,7 +8,7 @@ from controller.kube.kinds import JOBS, PODS, TRIALS
 from controller.reconcile import StepRequest
 from tests.controller.world import Outcome
 from tests.kube.fake_api import Fault
-from tests.kube.simulation import KEY, SMALL, TINY, Cluster, do, moments, searched
+from tests.kube.simulation import KEY, SMALL, TINY, Cluster, disturb_every_call, do, searched
 
 SHARDED = {"steps": {"score": {"shards": 3}, "evaluate": {"shards": 2}}}
 
@@ -37,18 +37,7 @@ def test_dying_at_any_call_changes_nothing(fault: Fault) -> None:
     cluster = Cluster()
     cluster.create(**{**TINY, **SHARDED})
     cluster.steps.refuse = _refuse_once()
-    disturbed_calls = 0
-    for before, after in moments(cluster):
-        for number in range(len(before.api.calls), len(after.api.calls)):
-            if fault != "kill_before" and not after.api.calls[number].writes:
-                continue
-            disturbed = before.fork()
-            disturbed.api.fault = lambda call, number=number: fault if call.number == number else None
-            disturbed.settle()
-            disturbed_calls += 1
-            assert disturbed.picture() == after.picture(), f"call {number}: {disturbed.api.calls[number]}"
-            assert disturbed.started() == after.started()
-    assert disturbed_calls > (150 if fault == "kill_before" else 60)
+    assert disturb_every_call(cluster, fault) > (150 if fault == "kill_before" else 60)
     assert cluster.condition("Succeeded")["status"] == "True"
     assert len(cluster.steps.shards) == len(set(cluster.steps.shards))
 

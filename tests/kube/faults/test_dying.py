@@ -10,7 +10,7 @@ from controller.kube.passes import Done, reconcile_search
 from controller.reconcile import StepRequest
 from tests.controller.world import Outcome, succeed
 from tests.kube.fake_api import Fault
-from tests.kube.simulation import KEY, SMALL, TINY, Cluster, drive, moments, searched
+from tests.kube.simulation import KEY, SMALL, TINY, Cluster, disturb_every_call, drive, moments, searched
 
 # Every call of a search of one evaluation is disturbed; AUTOSEL_TEST_EXHAUSTIVE=1 does it to a larger search.
 DISTURBED = SMALL if os.environ.get("AUTOSEL_TEST_EXHAUSTIVE") else TINY
@@ -30,19 +30,7 @@ def test_fault_01_dying_at_any_call_changes_nothing(fault: Fault) -> None:
     cluster = Cluster()
     cluster.steps.answer = flaky
     cluster.create(**DISTURBED)
-    disturbed_calls = 0
-    for before, after in moments(cluster):
-        for number in range(len(before.api.calls), len(after.api.calls)):
-            # After a read, or with its answer lost, is the same moment as before the next call.
-            if fault != "kill_before" and not after.api.calls[number].writes:
-                continue
-            disturbed = before.fork()
-            disturbed.api.fault = lambda call, number=number: fault if call.number == number else None
-            disturbed.settle()
-            disturbed_calls += 1
-            assert disturbed.picture() == after.picture(), f"call {number}: {disturbed.api.calls[number]}"
-            assert disturbed.started() == after.started()
-    assert disturbed_calls > (150 if fault == "kill_before" else 60)
+    assert disturb_every_call(cluster, fault) > (150 if fault == "kill_before" else 60)
     assert cluster.condition("Succeeded")["status"] == "True"
 
 
