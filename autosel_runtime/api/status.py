@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import Digest, Model, Name
+from autosel_runtime.api.common import Digest, Model, Name, Uri
 from autosel_runtime.api.search import Recipe
 
 Time = Annotated[
@@ -129,6 +129,25 @@ class ResultSummary(Model):
     )
 
 
+class StoreLocation(Model):
+    """Where the store of a search is, for those who read its results; how one gets in is not told."""
+
+    uri: Uri = Field(
+        description="s3://bucket/prefix, or a folder that the pods see.", examples=["s3://ml-data/autosel"]
+    )
+    endpoint: Uri | None = Field(
+        default=None,
+        description="S3 endpoint; the provider's own when left out.",
+        examples=["https://s3.example.com"],
+    )
+    region: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="S3 region.", examples=["eu-central-1"]
+    )
+    path_style: bool = Field(
+        default=False, description="Bucket in the path, not in the host.", examples=[True]
+    )
+
+
 class RecipeSearchStatus(Model):
     """Written by the controller only."""
 
@@ -162,6 +181,11 @@ class RecipeSearchStatus(Model):
         default_factory=list[StepRecord],
         description="Steps of the search itself: prepare, score, and the newest suggestion, choice and report.",
         examples=[[{"name": "setup.score", "attempt": 1, "state": "Running"}]],
+    )
+    store: StoreLocation | None = Field(
+        default=None,
+        description="The store with the results: the search's own, or the operator's.",
+        examples=[{"uri": "s3://ml-data/autosel"}],
     )
     start_time: Time | None = Field(default=None, description="When the search began.", examples=[NOW])
     completion_time: Time | None = Field(default=None, description="When it ended.", examples=[NOW])

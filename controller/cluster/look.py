@@ -72,6 +72,7 @@ def assemble(search: Object, observed: Observed, waits: Mapping[str, Waiting], *
         waits=waits,
         conditions=tuple(status.get("conditions") or ()),
         behind=behind,
+        store=(status.get("store") or {}).get("uri"),
     )
 
 

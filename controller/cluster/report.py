@@ -29,6 +29,7 @@ from controller.cluster.connect import Cluster
 from controller.cluster.find import get_search
 from controller.cluster.look import snapshot_of
 from controller.kube import names
+from controller.kube.client import Object
 from controller.kube.kinds import TRIALS
 from controller.kube.observe import recorded
 from controller.kube.records import summary_of
@@ -42,7 +43,7 @@ REPORT_FILE = "report.json"
 @dataclass(frozen=True, kw_only=True)
 class Records:
     """What the cluster knows of a search. ``published`` is the prefix of its report once the report step is done,
-    ``account`` that step's own account, ``storage`` the store, None when the search left it to the operator."""
+    ``account`` that step's own account, ``storage`` the store, None when neither the search nor its status names it."""
 
     snapshot: Snapshot
     storage: StorageSpec | None
@@ -70,10 +71,19 @@ async def read_records(cluster: Cluster) -> Records:
     finished = snapshot.state == "finished" and record is not None
     return Records(
         snapshot=snapshot,
-        storage=spec.storage if spec.storage.uri is not None else None,
+        storage=spec.storage if spec.storage.uri is not None else _default_store(search),
         published=f"reports/{owner.removeprefix('report-')}" if finished else None,
         account=summary_of(record) if finished and record is not None else {},
     )
+
+
+def _default_store(search: Object) -> StorageSpec | None:
+    """Return the operator's store, as it wrote it into the status; None where an earlier version has not."""
+    written: Mapping[str, Any] | None = (search.get("status") or {}).get("store")
+    try:
+        return None if written is None else StorageSpec.model_validate(written)
+    except ValidationError as error:
+        raise DataError(f"status.store of the search is damaged: {error.errors()[0]['msg']}") from error
 
 
 def report_of(records: Records, *, store: str | None, endpoint: str | None) -> tuple[Report, tuple[str, ...]]:
@@ -95,7 +105,7 @@ def _published(records: Records, *, store: str | None, endpoint: str | None) -> 
     given = {"uri": store, "endpoint": endpoint}
     storage = storage.model_copy(update={key: value for key, value in given.items() if value is not None})
     if storage.uri is None or prefix is None:
-        raise NoInputError("the search used the operator's store, which is not known here: give --store")
+        raise NoInputError("neither the search nor its status names a store: give --store")
     opened = open_to_read(storage, environ=os.environ)
     marker = find(opened, prefix)
     if marker is None:

@@ -72,7 +72,7 @@ async def reconcile_search(api: Api, key: Key, settings: Settings) -> Done | Non
 
     state = plan.state if obstacle is None else _held_up(plan.state, obstacle)
     await _write_trials(api, look, view)
-    await _write_search(api, look, state)
+    await _write_search(api, look, state, settings)
     await retire_jobs(api, look, settings.job_ttl_seconds)
     waits = [
         plan.requeue_after,
@@ -103,7 +103,7 @@ async def _write_trials(api: Api, look: Look, view: Overview) -> None:
             await tell(api, item, trial_events(item.get("status"), status))
 
 
-async def _write_search(api: Api, look: Look, state: SearchState) -> None:
+async def _write_search(api: Api, look: Look, state: SearchState, settings: Settings) -> None:
     status = search_status(
         state,
         look.observed.search,
@@ -112,6 +112,7 @@ async def _write_search(api: Api, look: Look, state: SearchState) -> None:
         waits=look.waits,
         previous=look.search.get("status"),
         now=datetime.fromtimestamp(api.now(), UTC),
+        default_store=settings.jobs.storage,
     )
     if await write_status(api, SEARCHES, look.search, status):
         previous = look.search.get("status")

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.api.resources import StorageSpec
+from autosel_runtime.api.status import StoreLocation
 from controller.kube import names
 from controller.kube.conditions import MAX_MESSAGE, conditions_of
 from controller.kube.podstate import Waiting
@@ -21,10 +23,12 @@ def search_status(
     waits: Mapping[str, Waiting],
     previous: Mapping[str, Any] | None,
     now: datetime,
+    default_store: StorageSpec | None = None,
 ) -> dict[str, Any]:
     """Return the whole status of a search; it replaces the previous one.
 
     ``records`` are the search's own, pruned. ``waits`` are the steps whose Jobs exist but do nothing, by step name.
+    ``default_store`` is the operator's, for searches that name none.
     The same input gives the same status, so an unchanged one need not be written.
     """
     before = previous or {}
@@ -56,6 +60,9 @@ def search_status(
         "steps": [dict(record) for record in records],
         "startTime": before.get("startTime") or timestamp(now.timestamp()),
     }
+    store = _store(state, search, default_store, before)
+    if store is not None:
+        status["store"] = store
     best = _best(state, search, trials)
     if best is not None:
         status["best"] = best
@@ -76,6 +83,19 @@ def gain_text(gain: Mapping[str, Any] | None) -> str:
     text = f"{100 * gain['mean']:+.1f}"
     low, high = gain.get("low"), gain.get("high")
     return text if low is None or high is None else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _store(
+    state: SearchState, search: RecipeSearch, default: StorageSpec | None, before: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return where the results are. An operator that was given another store since the end has them no longer."""
+    storage = search.spec.storage if search.spec.storage.uri is not None else default
+    if state.finished and before.get("completionTime") and before.get("store"):
+        return before["store"]
+    if storage is None or storage.uri is None:
+        return None
+    location = StoreLocation.model_validate(storage.model_dump(include=set(StoreLocation.model_fields)))
+    return location.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _best(state: SearchState, search: RecipeSearch, trials: Sequence[Trial]) -> dict[str, Any] | None:

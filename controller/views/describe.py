@@ -139,7 +139,7 @@ def _spec_words(snapshot: Snapshot) -> dict[str, str]:
         "training": f"{accelerator.count} {accelerator.kind} a trial"
         if accelerator.kind != "none"
         else "no accelerator",
-        "store": spec.storage.uri or "the default one",
+        "store": spec.storage.uri or snapshot.store or "the default one",
     }
     if spec.scheduling.queue_name is not None:
         words["queue"] = spec.scheduling.queue_name

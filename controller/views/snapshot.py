@@ -19,7 +19,7 @@ class Snapshot:
 
     ``namespace`` is None for a run folder. ``waits`` says why steps that exist do nothing. ``message`` is what happens
     now, or why nothing does. ``conditions`` are as Kubernetes shows them. ``behind``: the newest change of the spec was
-    not looked at yet, so the rest may speak of the one before.
+    not looked at yet, so the rest may speak of the one before. ``store`` is where the operator has the results.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Snapshot:
     waits: Mapping[str, Waiting] = field(default_factory=dict[str, Waiting])
     conditions: Sequence[Mapping[str, Any]] = ()
     behind: bool = False
+    store: str | None = None
 
     @property
     def ended(self) -> bool:

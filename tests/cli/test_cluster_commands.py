@@ -88,6 +88,28 @@ def test_report_from_the_store_and_from_the_cluster(
     assert sorted(store.list("")) == before, "reading writes nothing"
 
 
+def test_report_of_a_search_that_left_the_store_to_the_operator(
+    bench: Bench, ask: Asking, server: Seaweed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.bucket("bucket")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    with bench.kubelet(), bench.operator("only", f"--storage-endpoint={server.endpoint}"):
+        bench.create()
+        bench.wait_for_end()
+    poor = ask("report", "--json")
+    assert "s3://bucket/p/reports/" in poor.err, "the operator's store is known, the report is not there"
+    step = next(record for record in bench.search()["status"]["steps"] if record["name"].endswith(".report"))
+    key = step["name"].removeprefix("report-").removesuffix(".report")
+    whole = parse_report(poor.out).model_copy(update={"headline": "What the report step wrote."})
+    store = S3Store("bucket", "p", endpoint=server.endpoint, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+    publish(store, f"reports/{key}", {"report.json": report_json(whole).encode()}, step="report", summary={},
+            attempt="a1")  # fmt: skip
+    rich = ask("report", "--json")
+    assert (rich.code, rich.err, rich.out) == (0, "", report_json(whole))
+    assert "s3://bucket/p" in ask("describe").out
+
+
 def test_logs_of_pods_that_run_wait_and_are_gone(bench: Bench, ask: Asking, tmp_path: Path) -> None:
     with (
         log_node(bench.plane, tmp_path / "node") as node,

@@ -83,6 +83,7 @@ class OperatorProcess:
     namespace: str
     folder: Path
     identity: str = "only"
+    options: tuple[str, ...] = ()
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> "OperatorProcess":
@@ -103,6 +104,7 @@ class OperatorProcess:
                 "--qps=300",
                 "--burst=600",
                 "--resync-seconds=2",
+                *self.options,
             ],
             cwd=ROOT,
             stderr=log,
@@ -173,10 +175,14 @@ class Bench:
     namespace: str
     folder: Path
 
-    def operator(self, identity: str = "only") -> OperatorProcess:
+    def operator(self, identity: str = "only", *options: str) -> OperatorProcess:
         """An operator that is not started yet."""
         return OperatorProcess(
-            plane=self.plane, namespace=self.namespace, folder=self.folder, identity=identity
+            plane=self.plane,
+            namespace=self.namespace,
+            folder=self.folder,
+            identity=identity,
+            options=options,
         )
 
     def kubelet(self, **options: Any) -> Kubelet:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.api.resources import StorageSpec
 from autosel_runtime.api.search import Recipe
 from controller.kube.events import event_manifest, search_events
 from controller.kube.podstate import Waiting
@@ -113,6 +114,26 @@ def test_best_gain_and_summary() -> None:
     assert later["completionTime"] == status["completionTime"]
     assert "completionTime" not in status_of(state_of(), previous=status)
     assert gain_text({"mean": -0.01, "low": None, "high": None}) == "-1.0"
+
+
+def test_the_store_is_told_and_no_keys() -> None:
+    keys = {"accessKey": {"name": "s3", "key": "ID"}, "secretKey": {"name": "s3", "key": "SECRET"}}
+    own = {"uri": "s3://own/p", "endpoint": "https://s3.example", "region": "x-1", "pathStyle": True}
+    default = StorageSpec(uri="s3://operators/p")
+    assert status_of(state_of(), spec={"storage": own | keys}, default_store=default)["store"] == own
+    none = {"storage": {}}
+    assert status_of(state_of(), spec=none, default_store=default)["store"] == {"uri": "s3://operators/p"}
+    assert "store" not in status_of(state_of(), spec=none)
+
+
+def test_results_stay_where_they_are_when_the_operator_gets_another_store() -> None:
+    first, second = StorageSpec(uri="s3://first/p"), StorageSpec(uri="s3://second/p")
+    none = {"storage": {}}
+    ended = status_of(finished_state(), spec=none, default_store=first)
+    later = status_of(finished_state(), spec=none, previous=ended, default_store=second)
+    assert later["store"] == {"uri": "s3://first/p"}
+    raised = status_of(state_of(), spec=none, previous=later, default_store=second)
+    assert raised["store"] == {"uri": "s3://second/p"}, "what runs now goes there"
 
 
 def test_waiting_trials_are_counted_and_named() -> None:
