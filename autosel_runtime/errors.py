@@ -68,6 +68,14 @@ class ConfigError(AutoselError):
     exit_code = 78
 
 
+class ExtensionError(ConfigError):
+    """Code of an extension failed or broke its contract; ``trace`` is the trace of that code alone, for its author."""
+
+    def __init__(self, message: str, *, trace: str = "") -> None:
+        self.trace = trace
+        super().__init__(message)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One finding in a document, precise enough to be mended without a search.

@@ -41,7 +41,7 @@ class Progress:
         self._started = self._last = time.monotonic()
         path = os.environ.get(PROGRESS_FILE_VARIABLE)
         self._file = Path(path) if path else None
-        self._printed = False
+        self._printed: tuple[int, int | None] | None = None  # done and total when the last line was printed
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +49,9 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._printed or time.monotonic() - self._started > 2.0:
+        if self._printed is None and time.monotonic() - self._started <= 2.0:
+            return
+        if self._stream.isatty() or self._printed != (self.done, self.total):
             self._report(final=True)
 
     def advance(self, count: int = 1) -> None:
@@ -77,7 +79,7 @@ class Progress:
         end = "\n" if final or not tty else ""
         self._stream.write(("\r\x1b[2K" if tty else "") + self.line() + end)
         self._stream.flush()
-        self._printed = True
+        self._printed = (self.done, self.total)
         if self._file is not None:
             seconds = time.monotonic() - self._started
             state = {

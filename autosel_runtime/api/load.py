@@ -65,8 +65,14 @@ def _check_file(
     for document in documents:
         checked = _check(document, str(path))
         if isinstance(checked, list):
-            problems += checked
+            said = {
+                (problem.line, problem.field) for problem in problems
+            }  # of a value that cannot even be read
+            problems += [problem for problem in checked if (problem.line, problem.field) not in said]
             continue
+        if isinstance(checked, RecipeSearch) and any(isinstance(one, RecipeSearch) for one in found):
+            message = "a second RecipeSearch in one file; a run takes one, so give each a file of its own"
+            problems.append(Problem(file=str(path), line=document.line_of(()), field="", message=message))
         found.append(checked)
         if check_files and isinstance(checked, RecipeSearch):
             problems += missing_files(checked, document=document, file=str(path), base=path.absolute().parent)

@@ -48,6 +48,13 @@ def problems_of(
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first finding of pydantic as ``field: sentence``; without a field when the whole value is meant."""
+    first = error.errors(include_url=False)[0]
+    field = field_text(_document_path(first["loc"]))
+    return f"{field + ': ' if field else ''}{_message(first, model)}"
+
+
 def fields_of(model: type[BaseModel]) -> list[str]:
     """Return the field names of a model as documents write them."""
     return [field.alias or name for name, field in model.model_fields.items()]
@@ -94,7 +101,12 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"there are {context['actual_length']:,} items; at most {context['max_length']:,} are allowed"
     if kind == "too_short":
         return f"there are {context['actual_length']} items; at least {context['min_length']} are needed"
-    return f"{detail['msg']}; found {_shown(found)}"
+    if kind == "json_invalid":
+        return f"not JSON: {context['error']}"
+    if kind == "finite_number":
+        return f"found {_shown(found)}; NaN and infinity are not allowed"
+    message = str(detail["msg"])
+    return f"{message[:1].lower()}{message[1:]}; found {_shown(found)}"
 
 
 def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> str:

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from autosel_runtime.api.common import FreeObject, Model, Name, Seed, ShortText, Uri
+from autosel_runtime.api.common import FreeObject, Model, Name, Seed, ShortText
+from autosel_runtime.api.uris import WebAddress
 
 
 class RecipeStep(Model):
@@ -42,7 +43,7 @@ class SecretKeyRef(Model):
 class LlmEndpoint(Model):
     """An OpenAI-compatible endpoint for proposals. The search is complete without one."""
 
-    base_url: Uri = Field(description="Base address.", examples=["http://vllm.ml.svc:8000/v1"])
+    base_url: WebAddress = Field(description="Base address.", examples=["http://vllm.ml.svc:8000/v1"])
     model: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         description="Model name.", examples=["deepseek-r1"]
     )

@@ -40,7 +40,7 @@ class MinHashSignals(Model):
     ngram: int = Field(default=5, ge=1, le=20, description="Words in a shingle.", examples=[5])
     floor: float = Field(
         default=0.5,
-        ge=0.1,
+        ge=0.1,  # as LEAST_FLOOR of the operators
         le=0.99,
         description="Least Jaccard similarity that a recipe may ask for.",
         examples=[0.5],

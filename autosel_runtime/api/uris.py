@@ -1,7 +1,9 @@
-"""URIs of inputs: paths, ``file://`` and ``s3://bucket/key``; anything else is refused with its document's line."""
+"""URIs of inputs: paths, ``file://`` and ``s3://bucket/key``; addresses of services. What is none is refused with its
+document's line."""
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -51,4 +53,29 @@ def _check(uri: str) -> str:
     return uri
 
 
+def web_address_problem(address: str) -> str | None:
+    """Return what is wrong with the address of a service, None when it can be asked."""
+    allowed = "allowed: http://host:port/path and https://host:port/path"
+    if any(character.isspace() or not character.isprintable() for character in address):
+        return f"found {address!r}, which has a space or a control character; {allowed}"
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        return f"found {address!r}: {str(error)[:1].lower()}{str(error)[1:]}; {allowed}"
+    if parts.scheme not in ("http", "https") or "://" not in address:
+        return f"found {address!r}, which does not begin with http:// or https://; {allowed}"
+    if not parts.hostname or port == 0:
+        return f"found {address!r}, which names no {'port' if parts.hostname else 'host'}; {allowed}"
+    return None
+
+
+def _check_web_address(address: str) -> str:
+    problem = web_address_problem(address)
+    if problem is not None:
+        raise ValueError(problem)
+    return address
+
+
+WebAddress = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_check_web_address)]
 InputUri = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_check)]

@@ -24,12 +24,13 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One YAML document. ``lines`` holds the 1-based line of every value by its path of keys and indices."""
+    """One YAML document. ``lines`` holds the 1-based line of every value by its path of keys and indices; that of the
+    whole, (), is None where lines are not known."""
 
     value: Any
-    lines: Mapping[Path_, int]
+    lines: Mapping[Path_, int | None]
 
-    def line_of(self, path: Path_) -> int:
+    def line_of(self, path: Path_) -> int | None:
         """Return the line of ``path``, or of the nearest value around it that exists."""
         while path not in self.lines:
             path = path[:-1]

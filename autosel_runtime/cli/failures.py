@@ -3,7 +3,7 @@
 import errno
 from dataclasses import dataclass
 
-from autosel_runtime.errors import AutoselError, InvalidDocumentError, Problem
+from autosel_runtime.errors import AutoselError, ExtensionError, InvalidDocumentError, Problem
 
 INTERNAL = 70
 
@@ -21,6 +21,7 @@ class Failure:
     message: str
     exit_code: int
     problems: tuple[Problem, ...] = ()
+    trace: str = ""  # of an extension's own code
 
 
 def failure_of(error: Exception) -> Failure:
@@ -30,7 +31,8 @@ def failure_of(error: Exception) -> Failure:
         message = str(error) if count == 1 else f"{count} problems found"
         return Failure(message=message, exit_code=error.exit_code, problems=error.problems)
     if isinstance(error, AutoselError):
-        return Failure(message=str(error), exit_code=error.exit_code)
+        trace = error.trace if isinstance(error, ExtensionError) else ""
+        return Failure(message=str(error), exit_code=error.exit_code, trace=trace)
     if isinstance(error, OSError) and error.filename is not None:
         return Failure(
             message=f"{error.filename}: {error.strerror or error}", exit_code=_system_code(error.errno)

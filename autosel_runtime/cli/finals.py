@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autosel_runtime.cli.inputs import model_folder, read_tasks
+from autosel_runtime.cli.inputs import local_model, local_path, model_folder, read_tasks
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, show, width_of_output
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 @command
 def transfer(
     run: Run,
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help="Model folders.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Model folders, here or s3://.")],
     json_output: Json = False,
 ) -> None:
     """Try the chosen subset on other models.
@@ -45,8 +45,11 @@ def transfer(
     """
     from controller.local.finals import open_finals, own_scores, transfer_scores
 
-    folders = {model_folder(path).resolve(): str(path) for path in models}
+    for uri in models:
+        if not uri.startswith("s3://"):
+            model_folder(local_path(uri))
     finals = open_finals(run, warn=note)
+    folders = {local_model(uri, finals.context.inputs).resolve(): uri for uri in models}
     own = own_scores(finals)
     found = [
         *((own,) if own is not None else ()),

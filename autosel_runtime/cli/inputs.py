@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from autosel_runtime.errors import DataError, InvalidDocumentError, NoInputError, Problem, UsageError
 
@@ -111,6 +111,18 @@ def starting_model(spec: "RecipeSearchSpec", base: Path, inputs: "SearchInputs")
     return path if path.exists() or spec.model.revision is None else spec.model.uri
 
 
+def local_model(uri: str, inputs: "SearchInputs") -> Path:
+    """Return the folder of a model that is given as a path or an ``s3://`` uri."""
+    if uri.startswith("s3://"):
+        return inputs.path(uri, model=True)
+    return model_folder(local_path(uri))
+
+
+def local_path(uri: str) -> Path:
+    """Return the path that an argument names, as in a search document: ``file://`` and ``~`` are understood."""
+    return Path(uri.removeprefix("file://")).expanduser()
+
+
 def model_folder(path: Path) -> Path:
     """Return ``path`` when it holds a model or an adapter; NoInputError says what it is instead."""
     if not path.exists():
@@ -120,19 +132,6 @@ def model_folder(path: Path) -> Path:
     if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise NoInputError(f"{path}: no model here: neither config.json nor adapter_config.json")
     return path
-
-
-def first_finding(error: Any) -> str:
-    """Return the first finding of a pydantic ValidationError as ``field: sentence``."""
-    first = error.errors()[0]
-    message = str(first["msg"]).removeprefix("Value error, ")
-    found = (
-        f", found {first['input']!r}"
-        if isinstance(first["input"], str | int | float) and "found " not in message
-        else ""
-    )
-    place = ".".join(map(str, first["loc"]))
-    return f"{place + ': ' if place else ''}{message[:1].lower()}{message[1:]}{found}"
 
 
 def _one_document(path: Path, *, key: str) -> "Document":

@@ -73,6 +73,7 @@ def _misused(error: Any, *, as_json: bool) -> int:
         return USAGE
     if "\n" in message:
         message = "a command is missing"
+    message = message.replace(": Value error, ", ": ", 1)  # pydantic's words, which typer passes on
     message = f"{message[:1].lower()}{message[1:].removesuffix('.')}; see {path} --help"
     tell(Failure(message=message, exit_code=USAGE), as_json=as_json)
     return USAGE

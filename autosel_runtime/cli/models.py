@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from autosel_runtime.cli.inputs import model_folder, object_inputs, starting_model
+from autosel_runtime.cli.inputs import local_model, local_path, object_inputs, starting_model
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
 from autosel_runtime.errors import DataError, UsageError
 
@@ -28,8 +28,10 @@ def register(app: typer.Typer) -> None:
 
 @command
 def train(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")],
-    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="train.jsonl of a subset.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, here or s3://.")],
+    samples: Annotated[
+        str, typer.Argument(metavar="SAMPLES", help="train.jsonl of a subset, here or s3://.")
+    ],
     search: Annotated[
         Path, typer.Option(metavar="SEARCH.yaml", help="RecipeSearch whose training settings are used.")
     ],
@@ -46,13 +48,15 @@ def train(
     from autosel_runtime.train.train import train as fine_tune
 
     spec = load_search(search, check_files=False).spec
-    result = fine_tune(
-        model=model_folder(model),
-        samples=samples,
-        out=out,
-        spec=spec.training,
-        chat_template=spec.model.chat_template,
-    )
+    with object_inputs(spec.storage, base=search.resolve().parent, beside=out) as inputs:
+        folder = local_model(model, inputs)
+        result = fine_tune(
+            model=folder,
+            samples=inputs.path(samples) if samples.startswith("s3://") else local_path(samples),
+            out=out,
+            spec=spec.training,
+            chat_template=spec.model.chat_template,
+        )
     if json_output:
         emit_json({"out": str(out), **asdict(result)})
         return
@@ -65,8 +69,10 @@ def train(
 @command
 def evaluate(
     checkpoints: Annotated[
-        list[Path],
-        typer.Argument(metavar="CHECKPOINT", help="Model folders, or adapters of the search's model."),
+        list[str],
+        typer.Argument(
+            metavar="CHECKPOINT", help="Model folders, or adapters of the search's model, here or s3://."
+        ),
     ],
     search: Annotated[
         Path, typer.Option(metavar="SEARCH.yaml", help="RecipeSearch whose tasks and settings are used.")
@@ -94,15 +100,15 @@ def evaluate(
     tasks = spec.evaluation.out_of_domain if out_of_domain else spec.evaluation.tasks
     if not tasks:
         raise DataError(f"{search}: spec.evaluation.outOfDomain lists no task")
-    for path in checkpoints:
-        model_folder(path)
+    names = _folder_names(checkpoints)
     rows: list[dict[str, Any]] = []
-    width = max(len(str(path)) for path in checkpoints)
-    for name, path in zip(_folder_names(checkpoints), checkpoints, strict=True):
-        if len(checkpoints) > 1:
-            note(f"scoring {path}")
-        adapter = path if (path / ADAPTER_FILE).exists() else None
-        with object_inputs(spec.storage, base=base, beside=out) as inputs:
+    width = max(map(len, checkpoints))
+    with object_inputs(spec.storage, base=base, beside=out) as inputs:
+        paths = [local_model(checkpoint, inputs) for checkpoint in checkpoints]
+        for name, checkpoint, path in zip(names, checkpoints, paths, strict=True):
+            if len(checkpoints) > 1:
+                note(f"scoring {checkpoint}")
+            adapter = path if (path / ADAPTER_FILE).exists() else None
             scores = score_model(
                 model=starting_model(spec, base, inputs) if adapter else path,
                 adapter=adapter,
@@ -115,30 +121,33 @@ def evaluate(
                 revision=spec.model.revision if adapter else None,
                 bring=inputs.bring,
             )
-        rows.append(
-            {
-                "checkpoint": str(path),
-                "out": str(out / name),
-                "half": half,
-                "score": scores.objective.mean,
-                "stderr": scores.objective.stderr,
-                "tasks": {
-                    task: {"score": value.mean, "stderr": value.stderr, "items": value.n}
-                    for task, value in scores.tasks.items()
-                },
-            }
-        )
-        if not json_output:
-            parts = ", ".join(f"{task} {100 * value.mean:.1f}" for task, value in scores.tasks.items())
-            mean, error = 100 * scores.objective.mean, 100 * scores.objective.stderr
-            say(f"{path!s:<{width}}  {mean:5.1f} ± {error:.1f}  ({parts})")
+            rows.append(
+                {
+                    "checkpoint": checkpoint,
+                    "out": str(out / name),
+                    "half": half,
+                    "score": scores.objective.mean,
+                    "stderr": scores.objective.stderr,
+                    "tasks": {
+                        task: {"score": value.mean, "stderr": value.stderr, "items": value.n}
+                        for task, value in scores.tasks.items()
+                    },
+                }
+            )
+            if not json_output:
+                parts = ", ".join(f"{task} {100 * value.mean:.1f}" for task, value in scores.tasks.items())
+                mean, error = 100 * scores.objective.mean, 100 * scores.objective.stderr
+                say(f"{checkpoint:<{width}}  {mean:5.1f} ± {error:.1f}  ({parts})")
     if json_output:
         emit_json(rows)
 
 
-def _folder_names(paths: list[Path]) -> list[str]:
+def _folder_names(checkpoints: list[str]) -> list[str]:
     """Return a folder name for each checkpoint: its own, numbered when two are called the same."""
-    if len({path.resolve() for path in paths}) < len(paths):
+    places = [
+        uri.rstrip("/") if uri.startswith("s3://") else str(local_path(uri).resolve()) for uri in checkpoints
+    ]
+    if len(set(places)) < len(places):
         raise UsageError("a checkpoint is given twice")
-    names = [path.resolve().name for path in paths]
+    names = [place.rpartition("/")[2] for place in places]
     return names if len(set(names)) == len(names) else [f"{i:02d}-{name}" for i, name in enumerate(names, 1)]

@@ -86,9 +86,12 @@ def tell(failure: Failure, *, as_json: bool) -> None:
                     {"file": p.file, "line": p.line, "field": p.field, "message": p.message}
                     for p in failure.problems
                 ],
+                **({"trace": failure.trace} if failure.trace else {}),
             }
         )
         return
+    if failure.trace:
+        note(failure.trace)
     if len(failure.problems) > 1:  # a single one is the message
         for problem in failure.problems:
             note(str(problem))

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from autosel_runtime.cli.inputs import first_finding, named_source, object_inputs
+from autosel_runtime.cli.inputs import named_source, object_inputs
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
 from autosel_runtime.errors import DataError, NoInputError, UsageError
 
@@ -49,7 +50,7 @@ def build(
         list[str] | None,
         typer.Argument(
             metavar="[NAME=]PATH",
-            help="Files, folders or globs: jsonl, json, parquet or arrow, plain, .gz or .zst.",
+            help="Files, folders or globs, here or s3://: jsonl, json, parquet or arrow, plain, .gz or .zst.",
         ),
     ] = None,
     spec: Annotated[
@@ -97,7 +98,9 @@ def build(
 
 @command
 def propose_map(
-    source: Annotated[str, typer.Argument(metavar="[NAME=]PATH", help="File, folder or glob.")],
+    source: Annotated[
+        str, typer.Argument(metavar="[NAME=]PATH", help="File, folder or glob, here or s3://.")
+    ],
     llm_url: Annotated[
         str, typer.Option(metavar="URL", help="Base address of an OpenAI-compatible endpoint.")
     ],
@@ -116,6 +119,7 @@ def propose_map(
     """
     from pydantic import ValidationError
 
+    from autosel_runtime.api.problems import first_problem
     from autosel_runtime.api.search import LlmEndpoint
     from autosel_runtime.llm.client import completion
     from autosel_runtime.pool.convert import mapping_converter
@@ -123,14 +127,24 @@ def propose_map(
     from autosel_runtime.pool.files import find_inputs
     from autosel_runtime.pool.propose import Complete, propose_mapping
 
-    name, path = named_source(source)
-    records = first_records(find_inputs(path, Path.cwd()).files, CHECKED_RECORDS)
-    if not records:
-        raise DataError(f"{path}: there is no record that can be read, so there is nothing to map")
     try:
         endpoint = LlmEndpoint(base_url=llm_url, model=llm_model, timeout_seconds=timeout)
     except ValidationError as error:
-        raise UsageError(first_finding(error)) from error
+        problem = first_problem(error, LlmEndpoint)
+        for field, option in (
+            ("base_url", "--llm-url"),
+            ("model", "--llm-model"),
+            ("timeout_seconds", "--timeout"),
+        ):
+            problem = option + problem.removeprefix(field) if problem.startswith(field) else problem
+        raise UsageError(problem) from error
+    name, path = named_source(source)
+    beside = Path(gettempdir()) / "autosel-map"
+    with object_inputs(None, base=Path.cwd(), beside=beside) as inputs:
+        files = find_inputs(path, Path.cwd(), bring=inputs.bring).files
+        records = first_records(files, CHECKED_RECORDS)
+    if not records:
+        raise DataError(f"{path}: there is no record that can be read, so there is nothing to map")
     ask = cast("Complete", completion(endpoint, _key(api_key_env)))
     note(f"asking {llm_model} at {llm_url} about {path}")
     mapping = propose_mapping(records, ask)
@@ -147,6 +161,7 @@ def _pool_from(sources: Sequence[str], given: str, most_rejected: float | None) 
     from pydantic import ValidationError
 
     from autosel_runtime.api.pool import PoolSpec
+    from autosel_runtime.api.problems import first_problem
 
     named = [named_source(source) for source in sources]
     names = [name for name, _ in named]
@@ -161,7 +176,7 @@ def _pool_from(sources: Sequence[str], given: str, most_rejected: float | None) 
     try:
         return PoolSpec.model_validate(content)
     except ValidationError as error:
-        raise UsageError(first_finding(error)) from error
+        raise UsageError(first_problem(error, PoolSpec)) from error
 
 
 def _pool_of(path: Path) -> "tuple[PoolSpec, StorageSpec]":

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from autosel_runtime.cli.inputs import object_inputs
 from autosel_runtime.cli.output import Json, closed_is_broken, command, emit_json, example, folded, note, say
 from autosel_runtime.cli.target import RULE, Context, Kubeconfig, Namespace, Options, resolve
 from autosel_runtime.errors import InvalidDocumentError, OutputError, Problem, UsageError
 
 if TYPE_CHECKING:
+    from autosel_runtime.api.resources import StorageSpec
     from autosel_runtime.report.model import Report
     from controller.cluster.connect import Question
     from controller.cluster.report import Records
@@ -140,16 +142,17 @@ def lock(
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Write RUN/recipe.lock.
+    """Write RUN/recipe.lock; with --trial, RUN/TRIAL.lock.
 
     It holds what the subset follows from: pool, columns, recipe, seeds, versions and digests.
     """
     from autosel_runtime.report.lock import lock_text
+    from controller.local.folder import write_bytes
     from controller.local.subsets import lock_of
 
     found = lock_of(run, trial)
-    path = run / "recipe.lock"
-    path.write_text(lock_text(found))
+    path = run / ("recipe.lock" if trial is None else f"{found.trial}.lock")
+    write_bytes(path, lock_text(found).encode())
     if json_output:
         emit_json({"lock": str(path), **found.model_dump(mode="json", by_alias=True)})
     else:
@@ -169,6 +172,9 @@ def verify(
         typer.Option(
             metavar="DIR", help="Use no run folder: make pool and columns again from the files below DIR."
         ),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="S3 endpoint of files that the lock names by s3://.")
     ] = None,
     json_output: Json = False,
 ) -> None:
@@ -191,8 +197,12 @@ def verify(
         found = verify_run(lock_file, folder)
     else:
         locked = read_lock(lock_file)
-        with TemporaryDirectory(prefix="autosel-verify-") as work:
-            found = verify_from_files(locked, (base or folder).resolve(), Path(work), note)
+        where = (base or folder).resolve()
+        with (
+            TemporaryDirectory(prefix="autosel-verify-") as work,
+            object_inputs(_storage(endpoint), base=where, beside=Path(work) / "s3") as inputs,
+        ):
+            found = verify_from_files(locked, where, Path(work), note, inputs)
     if found:
         raise InvalidDocumentError(
             [Problem(file=str(lock_file), line=None, field="", message=one) for one in found]
@@ -201,3 +211,15 @@ def verify(
         emit_json({"lock": str(lock_file), "valid": True})
     else:
         say(f"{lock_file} holds")
+
+
+def _storage(endpoint: str | None) -> "StorageSpec | None":
+    from autosel_runtime.api.resources import StorageSpec
+    from autosel_runtime.api.uris import web_address_problem
+
+    if endpoint is None:
+        return None
+    problem = web_address_problem(endpoint)
+    if problem is not None:
+        raise UsageError(f"--endpoint: {problem}")
+    return StorageSpec(endpoint=endpoint)

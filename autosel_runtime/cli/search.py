@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
-from autosel_runtime.errors import AutoselError
+from autosel_runtime.errors import AutoselError, NoInputError
 
 TERMINATED = 143
 
@@ -42,13 +42,12 @@ def run(
         outcome = run_search(document, folder, listen=display.show, warn=note)
     finally:
         display.close()
-    _write_report(folder)
+    _write_report(folder, stopped=outcome.state.stalled)
     if outcome.state.finished:
         remove_scratch(folder)
     if outcome.state.stalled:
-        error = AutoselError(
-            f"the search stopped: {outcome.state.message}; logs are under {folder / 'steps'}"
-        )
+        where = f"logs are under {folder / 'steps'}" if outcome.log is None else f"log: {outcome.log}"
+        error = AutoselError(f"the search stopped: {outcome.state.message}; {where}")
         error.exit_code = outcome.exit_code
         raise error
     if json_output:
@@ -61,12 +60,15 @@ def _stop(_signal: int, _frame: Any) -> None:
     raise KeyboardInterrupt(TERMINATED)
 
 
-def _write_report(folder: Path) -> None:
-    """Write the newest report; a search that stopped before its first trial has none, and its reason is told."""
+def _write_report(folder: Path, *, stopped: bool) -> None:
+    """Write the newest report; a search that stopped without pool and signals has none, which needs no words."""
     from controller.local.report import report_of, write_report
 
     try:
         write_report(folder, report_of(folder))
+    except NoInputError as error:
+        if not stopped:
+            note(f"no report: {error}")
     except AutoselError as error:
         note(f"no report: {error}")
 

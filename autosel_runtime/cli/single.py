@@ -1,15 +1,27 @@
 """autosel score, autosel materialize: one step by hand, from a pool to a subset."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autosel_runtime.cli.inputs import first_finding, model_folder, named_path, read_recipe
+from autosel_runtime.cli.inputs import local_model, named_path, object_inputs, read_recipe
 from autosel_runtime.cli.output import Json, command, emit_json, example, say
 from autosel_runtime.errors import DataError, OutputError, UsageError
 
-DEFAULT_TOKENS = 2048
+if TYPE_CHECKING:
+    from autosel_runtime.api.pool import Target
+    from autosel_runtime.api.signals import SignalsSpec
+
+OPTIONS = {
+    "minhash.ngram": "--minhash-ngram",
+    "languageModel.maxTokens": "--max-tokens",
+    "languageModel.batchTokens": "--batch-tokens",
+}
+
+Extensions = Annotated[
+    list[str] | None, typer.Option("--extension", metavar="MODULE", help="Extension module; repeatable.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,12 +45,14 @@ def score(
     pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool folder.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Signals folder to write.")],
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="MODEL", help="Model folder for IFD and varentropy; none skips them."),
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Model folder, here or s3://, for IFD and varentropy; none skips them."
+        ),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="Query samples for relevance; repeatable."),
+        typer.Option(metavar="NAME=FILE", help="Query samples for relevance, here or s3://; repeatable."),
     ] = None,
     max_tokens: Annotated[
         int | None,
@@ -51,48 +65,43 @@ def score(
         bool, typer.Option("--action-object", help="Also action-object branching; needs spaCy.")
     ] = False,
     minhash_ngram: Annotated[int, typer.Option(metavar="COUNT", help="Words of a shingle.")] = 5,
+    extension: Extensions = None,
     json_output: Json = False,
 ) -> None:
     """Compute the signals of a pool.
 
     Run it again to go on after an interruption; signals that are there already are kept.
     """
-    from pydantic import ValidationError
-
-    from autosel_runtime.api.pool import Target
-    from autosel_runtime.api.signals import SignalsSpec
     from autosel_runtime.checkpoint import require
     from autosel_runtime.pool.pool import Pool
     from autosel_runtime.pool.queries import load_queries
+    from autosel_runtime.recipe.extension import load_extensions
     from autosel_runtime.signals.score import score_pool
 
-    try:
-        spec = SignalsSpec.model_validate(
-            {
-                "lexical": {"actionObject": action_object},
-                "minhash": {"ngram": minhash_ngram},
-                "languageModel": {
-                    "enabled": model is not None,
-                    "maxTokens": _longest_text(model) if max_tokens is None else max_tokens,
-                    "batchTokens": batch_tokens,
-                },
-            }
-        )
-        pairs = [named_path(text, option="--target") for text in target or []]
-        targets = [Target(name=name, uri=uri) for name, uri in pairs]
-    except ValidationError as error:
-        raise UsageError(first_finding(error)) from error
+    wanted = _signals(
+        minhash_ngram=minhash_ngram,
+        action_object=action_object,
+        model=model is not None,
+        max_tokens=max_tokens,
+        batch_tokens=batch_tokens,
+    )
+    targets = _targets(target or [])
     if model is not None:
         require("transformers")
-    manifest = score_pool(
-        Pool.open(pool),
-        spec,
-        model_dir=None if model is None else model_folder(model),
-        chat_template=None,
-        targets={one.name: load_queries(one, Path.cwd()) for one in targets},
-        out=out,
-        work=out / "shards",
-    )
+    extensions = load_extensions(extension or []).signals
+    opened = Pool.open(pool)
+    with object_inputs(None, base=Path.cwd(), beside=out) as inputs:
+        folder = None if model is None else local_model(model, inputs)
+        manifest = score_pool(
+            opened,
+            wanted if max_tokens is not None else _as_long_as(wanted, folder),
+            model_dir=folder,
+            chat_template=None,
+            targets={one.name: load_queries(one, Path.cwd(), bring=inputs.bring) for one in targets},
+            out=out,
+            work=out / "shards",
+            extensions=extensions,
+        )
     if json_output:
         emit_json(manifest)
         return
@@ -108,13 +117,53 @@ def score(
     say(f"fingerprint {manifest['fingerprint']}")
 
 
-def _longest_text(model: Path | None) -> int:
-    """Return the longest text to score by default, in tokens."""
-    import json
+def _signals(
+    *, minhash_ngram: int, action_object: bool, model: bool, max_tokens: int | None, batch_tokens: int
+) -> "SignalsSpec":
+    from pydantic import ValidationError
 
-    config = Path() if model is None else model / "config.json"
-    positions = json.loads(config.read_bytes()).get("max_position_embeddings") if config.is_file() else None
-    return min(DEFAULT_TOKENS, positions) if isinstance(positions, int) else DEFAULT_TOKENS
+    from autosel_runtime.api.problems import first_problem
+    from autosel_runtime.api.signals import SignalsSpec
+
+    language_model: dict[str, Any] = {"enabled": model, "batchTokens": batch_tokens}
+    if max_tokens is not None:
+        language_model["maxTokens"] = max_tokens
+    content: dict[str, Any] = {
+        "lexical": {"actionObject": action_object},
+        "minhash": {"ngram": minhash_ngram},
+        "languageModel": language_model,
+    }
+    try:
+        return SignalsSpec.model_validate(content)
+    except ValidationError as error:
+        problem = first_problem(error, SignalsSpec)
+        for field, option in OPTIONS.items():
+            problem = option + problem.removeprefix(field) if problem.startswith(field) else problem
+        raise UsageError(problem) from error
+
+
+def _targets(texts: list[str]) -> "list[Target]":
+    from pydantic import ValidationError
+
+    from autosel_runtime.api.pool import Target
+    from autosel_runtime.api.problems import first_problem
+
+    pairs = [named_path(text, option="--target") for text in texts]
+    try:
+        return [Target(name=name, uri=uri) for name, uri in pairs]
+    except ValidationError as error:
+        raise UsageError(f"--target: {first_problem(error, Target)}") from error
+
+
+def _as_long_as(wanted: "SignalsSpec", model: Path | None) -> "SignalsSpec":
+    """Return the settings with the longest text that the model takes, at most the default."""
+    from autosel_runtime.signals.model_files import model_config
+
+    longest = None if model is None else model_config(model).get("max_position_embeddings")
+    if not isinstance(longest, int) or longest >= wanted.language_model.max_tokens:
+        return wanted
+    shorter = wanted.language_model.model_copy(update={"max_tokens": longest})
+    return wanted.model_copy(update={"language_model": shorter})
 
 
 @command
@@ -124,9 +173,7 @@ def materialize(
     signals: Annotated[Path, typer.Option(metavar="DIR", help="Signals folder.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
     seed: Annotated[int, typer.Option(metavar="SEED", help="Seed of random operators.")] = 42,
-    extension: Annotated[
-        list[str] | None, typer.Option(metavar="MODULE", help="Extension module; repeatable.")
-    ] = None,
+    extension: Extensions = None,
     json_output: Json = False,
 ) -> None:
     """Execute a recipe.

@@ -11,7 +11,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from autosel_runtime.api.common import Model, Name
 from autosel_runtime.api.evaluation import Task
+from autosel_runtime.api.problems import problems_of
 from autosel_runtime.api.uris import is_s3, split_s3
+from autosel_runtime.api.yaml_tree import Document
 from autosel_runtime.errors import DataError, InvalidDocumentError, NoInputError, Problem
 from autosel_runtime.evaluate.answers import DEFAULT_PATTERNS, Metric
 from autosel_runtime.pool.files import Bring
@@ -204,16 +206,25 @@ def load_definition(
         path = bring(wanted) / bucket / key
         if not path.is_file():
             raise DataError(f"task {task.name}: definition {wanted} is a folder; it must be a YAML file")
-        return parse_definition(path.read_text("utf-8"), wanted), wanted.rpartition("/")[0]
+        return parse_definition(_text(path, wanted), wanted), wanted.rpartition("/")[0]
     path = base / wanted.removeprefix("file://")
     if path.is_file():
-        return parse_definition(path.read_text("utf-8"), str(path)), path.parent
+        return parse_definition(_text(path, str(path)), str(path)), path.parent
     if "/" in wanted or path.suffix in (".yaml", ".yml"):
         raise NoInputError(f"task {task.name}: definition {path} does not exist")
     raise DataError(
         f"task {task.name}: no built-in task is called {wanted!r}; there are {', '.join(built_in_names())}; "
         "for your own, set definition to a YAML file"
     )
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise NoInputError(f"{name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not UTF-8 text; a task definition is YAML") from None
 
 
 def parse_definition(text: str, name: str) -> TaskDefinition:
@@ -234,16 +245,10 @@ def parse_definition(text: str, name: str) -> TaskDefinition:
     try:
         return TaskDefinition.model_validate(document)
     except ValidationError as error:
-        problems = [
-            Problem(
-                file=name,
-                line=None,
-                field=".".join(str(part) for part in found["loc"]),
-                message=found["msg"].removeprefix("Value error, "),
-            )
-            for found in error.errors()
-        ]
-        raise InvalidDocumentError(problems) from None
+        whole = Document(value=document, lines={(): None})
+        raise InvalidDocumentError(
+            problems_of(error, model=TaskDefinition, document=whole, file=name)
+        ) from None
 
 
 def _check_patterns(patterns: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autosel_runtime.api.common import Digest
+from autosel_runtime.api.problems import first_problem
 from autosel_runtime.errors import DataError, NoInputError
 from autosel_runtime.pool.convert import KnownFormat
 
@@ -91,8 +92,7 @@ def read_manifest(folder: Path) -> PoolManifest:
     try:
         return PoolManifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
         raise DataError(
-            f"{path} is not a pool manifest of schema {SCHEMA}: {place}: {first['msg']}; build the pool again"
+            f"{path} is not a pool manifest of schema {SCHEMA}: {first_problem(error, PoolManifest)}; build the pool "
+            "again"
         ) from None

@@ -72,9 +72,11 @@ def preview(record: Any) -> str:
 def _json_records(
     file: InputFile, report: Callable[[int], None]
 ) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
-    place = -1
+    place, unit = 0, "line"  # the last good record
     try:
         form = json_form(file)
+        if form.kind != "lines":
+            place, unit = -1, "record"
         if form.kind == "object":
             yield 0, _one_object(file)
             return
@@ -99,7 +101,12 @@ def _json_records(
                 if place % _REPORT_EVERY == 0:
                     report(source.position())
     except OSError as error:
-        yield place + 1, Broken(reason="the file is damaged or ends early", detail=str(error), text="")
+        first = 1 if unit == "line" else 0
+        read = (
+            f"{unit} {place} is the last that could be read" if place >= first else f"no {unit} could be read"
+        )
+        detail = f"{read}: {' '.join(str(error).split())}"
+        yield place + 1, Broken(reason="the file is damaged or ends early", detail=detail, text="")
 
 
 def _one_object(file: InputFile) -> Broken:

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import digest
-from autosel_runtime.errors import DataError
+from autosel_runtime.errors import AutoselError, DataError
 from autosel_runtime.recipe import dedup, filters, mixing, mona, union
 from autosel_runtime.recipe.columns import Columns
+from autosel_runtime.recipe.guard import fault
 from autosel_runtime.recipe.operator import Catalog, Operator, Params, make_catalog
 from autosel_runtime.recipe.union import UnionParams, trial_key, unknown_trial
 
@@ -103,6 +104,10 @@ def _parse(operator: Operator, params: dict[str, Any]) -> tuple[Params | None, l
         return operator.params.model_validate(params), []
     except ValidationError as error:
         return None, [_sentence(operator, problem) for problem in error.errors(include_url=False)]
+    except (AutoselError, MemoryError):
+        raise
+    except Exception as error:  # a validator of an extension's own
+        raise fault(f"the parameters of operator {operator.name!r} failed", operator.params, error) from error
 
 
 def _sentence(operator: Operator, problem: Any) -> str:

@@ -15,6 +15,9 @@ from autosel_runtime.recipe.prepared import PreparedColumns
 from autosel_runtime.recipe.selection import Direction
 
 DUPLICATE = "duplicate of a kept row"
+# The lowest floor that a search may set; what a pool has is spec.signals.minhash.floor, or more when it has very many
+# similar pairs.
+LEAST_FLOOR = 0.1
 DEFAULT_THRESHOLDS = {"minhash": 0.8, "embedding": 0.95}
 
 
@@ -42,10 +45,10 @@ class SemanticDedupParams(Preference):
     )
     threshold: float | None = Field(
         None,
-        ge=0.0,
+        ge=LEAST_FLOOR,
         le=1.0,
-        description="Least similarity of a duplicate; when left out 0.8 for minhash and 0.95 for embedding. "
-        "Not with exact.",
+        description="Least similarity of a duplicate, at least spec.signals.minhash.floor (0.5); when left out 0.8 for "
+        "minhash and 0.95 for embedding. Not with exact.",
         examples=[0.8],
     )
 
@@ -142,7 +145,15 @@ def _semdedup_pairs(params: Preference) -> tuple[str, float] | None:
 def _floor_problem(pairs: str, threshold: float, floor: float) -> str | None:
     if threshold >= floor:
         return None
-    return f"{threshold} is below {floor:g}, the least similarity for which {pairs} pairs were stored"
+    return f"{threshold:g} is below {floor:g}, the least similarity for which {pairs} pairs were stored" + (
+        " (spec.signals.minhash.floor)" if pairs == "minhash" else ""
+    )
+
+
+def minhash_threshold(params: Params) -> float | None:
+    """Return the similarity of MinHash signatures that a step asks for, None when it reads none."""
+    asked = _semantic_pairs(params) if isinstance(params, Preference) else None
+    return asked[1] if asked is not None and asked[0] == "minhash" else None
 
 
 OPERATORS = (

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import digest
-from autosel_runtime.errors import AutoselError, DataError
+from autosel_runtime.errors import AutoselError, DataError, ExtensionError
 from autosel_runtime.recipe import mask as masks
 from autosel_runtime.recipe.catalog import CATALOG, canonical_step, parse_step
 from autosel_runtime.recipe.columns import Columns
@@ -80,7 +80,7 @@ def execute(
             except AutoselError as error:
                 message = f"step {index + 1} ({operator.name}): {error}"
                 said = tell_error(hooks, ErrorEvent(recipe=whole, index=index, rows=n, message=message))
-                raise type(error)("; ".join([message, *said])) from error
+                raise _reworded(error, "; ".join([message, *said])) from error
             if cache is not None:
                 cache.put(key, entry)
         mask, step = entry
@@ -114,11 +114,7 @@ def _run(
     given = mask.view()
     given.setflags(write=False)
     outcome = operator.apply(given, columns, params, seed)
-    result = outcome.mask
-    masks.check(result, columns.rows, f"the result of {operator.name}")
-    if not operator.adds and not masks.is_subset(result, mask):
-        extra = masks.count(masks.without(result, mask))
-        raise DataError(f"operator {operator.name} returned {extra:,} rows that were not in its input")
+    result = _checked_mask(operator, outcome, mask, columns.rows)
     if not result.any():
         had = masks.count(mask)
         counts = ", ".join(f"{masks.count(m):,} {r}" for r, m in outcome.reasons.items() if m.any())
@@ -137,15 +133,36 @@ def _run(
     )
 
 
+def _checked_mask(operator: Operator, outcome: object, mask: Mask, n: int) -> Mask:
+    """Return the rows that an operator keeps; ExtensionError when they are none that it may keep."""
+    if not isinstance(outcome, Outcome):
+        kind = type(outcome).__name__
+        raise ExtensionError(f"operator {operator.name} returned {kind}; apply() must return an Outcome")
+    result = outcome.mask
+    _check(result, n, f"the result of {operator.name}")
+    if not operator.adds and not masks.is_subset(result, mask):
+        extra = masks.count(masks.without(result, mask))
+        raise ExtensionError(f"operator {operator.name} returned {extra:,} rows that were not in its input")
+    return result
+
+
+def _check(mask: Mask, n: int, what: str) -> None:
+    """Check a mask that an operator made: a wrong one is a fault of its code, not of the recipe."""
+    try:
+        masks.check(mask, n, what)
+    except DataError as error:
+        raise ExtensionError(str(error)) from error
+
+
 def _checked_reasons(operator: Operator, outcome: Outcome, dropped: Mask, n: int) -> dict[str, Mask]:
-    """Return the reasons that apply, each row under one; DataError if a reason names a row that was kept or two
+    """Return the reasons that apply, each row under one; ExtensionError if a reason names a row that was kept or two
     reasons name one row."""
     left = dropped
     reasons: dict[str, Mask] = {}
     for reason, rows in outcome.reasons.items():
-        masks.check(rows, n, f"reason {reason!r} of {operator.name}")
+        _check(rows, n, f"reason {reason!r} of {operator.name}")
         if not masks.is_subset(rows, left):
-            raise DataError(
+            raise ExtensionError(
                 f"operator {operator.name} gives reason {reason!r} for rows that it kept, "
                 "that it never had or that have another reason"
             )
@@ -166,6 +183,13 @@ def _first_rows(mask: Mask, n: int) -> tuple[int, ...]:
         if len(found) >= EXAMPLES:
             break
     return tuple(found)
+
+
+def _reworded(error: AutoselError, message: str) -> AutoselError:
+    """Return the same kind of error with another message."""
+    if isinstance(error, ExtensionError):
+        return type(error)(message, trace=error.trace)
+    return type(error)(message)
 
 
 def _first_key(seed: int, start: Mask | None) -> str:

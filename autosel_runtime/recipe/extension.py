@@ -13,14 +13,17 @@ what is merely installed never changes a search.
 
 import importlib
 import re
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from autosel_runtime.errors import ConfigError, UnavailableError
+from autosel_runtime.errors import ConfigError, ExtensionError, UnavailableError
 from autosel_runtime.recipe.catalog import CATALOG
+from autosel_runtime.recipe.guard import fault, guarded_operator
 from autosel_runtime.recipe.hooks import Hook
 from autosel_runtime.recipe.operator import Catalog, Operator, make_catalog
 
@@ -55,7 +58,8 @@ def load_extensions(names: Sequence[str]) -> Extensions:
         found = [getattr(module, kind, None) for kind in ("operators", "signals", "hooks")]
         if all(function is None for function in found):
             raise ConfigError(f"extension {name!r} defines none of operators(), signals() and hooks()")
-        operators += _items(name, "operators", found[0], lambda item: isinstance(item, Operator), "Operator")
+        given = _items(name, "operators", found[0], lambda item: isinstance(item, Operator), "Operator")
+        operators += [guarded_operator(operator, name) for operator in given]
         signals += _items(name, "signals", found[1], _is_signal, "(name, function)")
         hooks += _items(name, "hooks", found[2], lambda item: isinstance(item, Hook), "Hook")
     make_catalog(operators, CATALOG)  # refuses operators of one name
@@ -85,8 +89,28 @@ def _module(name: str) -> ModuleType:
             f"extension {name!r} cannot be imported: {error}; install it, or add its folder to PYTHONPATH"
         ) from error
     except Exception as error:
-        kind = type(error).__name__
-        raise ConfigError(f"extension {name!r} failed while it was imported: {kind}: {error}") from error
+        raise _import_fault(name, error) from error
+
+
+def _import_fault(name: str, error: Exception) -> ExtensionError:
+    """Return what to say of a module that raises while it is imported; its own lines are the last of the trace."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [index for index, frame in enumerate(frames) if "importlib" not in frame.filename][1:]
+    shown = frames[own[0] :] if own else frames[-1:]
+    home = Path(shown[0].filename).parent  # what it calls elsewhere is not where its author looks first
+    last = [frame for frame in shown if Path(frame.filename).is_relative_to(home)][-1]
+    kind, said = (
+        type(error).__name__,
+        " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split()),
+    )
+    where = f" ({last.filename}:{last.lineno})" if own else ""
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}:{error.lineno})"
+    lines = [*traceback.format_list(shown if own else []), *traceback.format_exception_only(error)]
+    return ExtensionError(
+        f"extension {name!r} failed while it was imported: {kind}: {said}{where}",
+        trace="".join(lines).rstrip("\n"),
+    )
 
 
 def _items(name: str, kind: str, function: Any, fits: Callable[[Any], bool], expected: str) -> list[Any]:
@@ -98,7 +122,7 @@ def _items(name: str, kind: str, function: Any, fits: Callable[[Any], bool], exp
     try:
         items: list[Any] = list(cast("Callable[[], Sequence[Any]]", function)())
     except Exception as error:
-        raise ConfigError(f"extension {name!r}: {kind}() failed: {type(error).__name__}: {error}") from error
+        raise fault(f"extension {name!r}: {kind}() failed", function, error) from error
     for item in items:
         if not fits(item):
             raise ConfigError(f"extension {name!r}: {kind}() must give {expected} objects, found {item!r}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from autosel_runtime.api.search import Recipe
-from autosel_runtime.errors import AutoselError, DataError
+from autosel_runtime.errors import AutoselError, ExtensionError
+from autosel_runtime.recipe.guard import fault
 from autosel_runtime.recipe.model import Execution, Mask, StepTrace
 
 E = TypeVar("E")
@@ -59,7 +60,7 @@ class Hook:
     after_recipe: Callable[[RecipeEvent], None] | None = None
 
 
-class HookError(DataError):
+class HookError(ExtensionError):
     """A hook raised; the message names it, the event and what it said."""
 
 
@@ -97,4 +98,4 @@ def _call(hook: Hook, name: str, call: Callable[[E], None] | None, event: E) -> 
     except AutoselError as error:
         raise HookError(f"hook {hook.name!r} failed at {name}: {error}") from error
     except Exception as error:
-        raise HookError(f"hook {hook.name!r} failed at {name}: {type(error).__name__}: {error}") from error
+        raise fault(f"hook {hook.name!r} failed at {name}", call, error, HookError) from error

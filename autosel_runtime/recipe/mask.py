@@ -93,8 +93,10 @@ def read_only(mask: Mask) -> Mask:
     return copy
 
 
-def check(mask: Mask, n: int, what: str) -> None:
+def check(mask: object, n: int, what: str) -> None:
     """Raise DataError unless ``mask`` is a packed mask over ``n`` rows; ``what`` names it in the message."""
+    if not isinstance(mask, np.ndarray):  # from an operator of an extension
+        raise DataError(f"{what} is no mask: it is a {type(mask).__name__}, expected packed bits as uint8")
     if mask.dtype != np.uint8 or mask.shape != ((n + 7) // 8,):
         raise DataError(
             f"{what} is no mask over {n} rows: it has type {mask.dtype} and shape {mask.shape}, "

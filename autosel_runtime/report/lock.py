@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import Field, JsonValue, ValidationError
 
+from autosel_runtime.api.problems import first_problem
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import digest
 from autosel_runtime.errors import AutoselError, DataError, NoInputError
@@ -179,9 +180,7 @@ def read_lock(path: Path) -> Lock:
     except orjson.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise DataError(f"{path}: {place}: {first['msg']}, found {_cut(first['input'])}") from None
+        raise DataError(f"{path} is no lock: {first_problem(error, Lock)}") from None
 
 
 def verify_lock(
@@ -320,8 +319,3 @@ def _name(one: LockedRecipe) -> str:
 def _check_rows(columns: Columns, ids: Sequence[str]) -> None:
     if len(ids) != columns.rows:
         raise DataError(f"there are {len(ids):,} ids but {columns.rows:,} rows of columns")
-
-
-def _cut(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"

@@ -245,7 +245,7 @@ def _tiles(report: Report, chosen: Trial | None) -> list[Tile]:
         tiles.append(Tile(label="Accelerator time", value=accelerator_time(seconds), note=note))
     elif budget.seconds is not None:
         note = f"{short_count(tokens)} tokens" if tokens else ""
-        tiles.append(Tile(label="Wall time", value=duration(budget.seconds), note=note))
+        tiles.append(Tile(label="From start to end", value=duration(budget.seconds), note=note))
     return tiles
 
 

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosel_runtime.api.signals import LexicalSignals, MinHashSignals
-from autosel_runtime.errors import DataError
+from autosel_runtime.errors import AutoselError
 from autosel_runtime.pool.sample import Sample
+from autosel_runtime.recipe.guard import fault
 from autosel_runtime.signals import action_object, lexical, minhash
 from autosel_runtime.signals.families import Extension
 from autosel_runtime.signals.quality import quality
@@ -106,7 +107,7 @@ def compute_text(
 def compute_extensions(samples: Iterable[Sample], extensions: Sequence[Extension]) -> Arrays:
     """Return float32 columns of extension signals; NaN where a function gives None.
 
-    DataError names the signal and the sample when a function raises or returns no number.
+    ExtensionError names the signal and the sample when a function raises or returns no number.
     """
     values: dict[str, list[float]] = {name: [] for name, _ in extensions}
     for sample in samples:
@@ -114,10 +115,11 @@ def compute_extensions(samples: Iterable[Sample], extensions: Sequence[Extension
             try:
                 value = function(sample)
                 values[name].append(float("nan") if value is None else float(value))
+            except (AutoselError, MemoryError):
+                raise
             except Exception as error:
-                kind = type(error).__name__
-                raise DataError(
-                    f"extension signal {name!r} failed on sample {sample.id}: {kind}: {error}"
+                raise fault(
+                    f"extension signal {name!r} failed on sample {sample.id}", function, error
                 ) from error
     return {name: np.array(column, dtype=np.float32) for name, column in values.items()}
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from autosel_runtime.api.common import Model
+from autosel_runtime.api.problems import first_problem
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.api.resources import StepName
 from autosel_runtime.errors import DataError, NoInputError
@@ -70,6 +71,4 @@ def read_document(uri: str) -> StepDocument:
     try:
         return StepDocument.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"step document {uri} is invalid: {field}: {first['msg']}") from error
+        raise DataError(f"step document {uri} is invalid: {first_problem(error, StepDocument)}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from autosel_runtime.errors import AutoselError
+from autosel_runtime.errors import AutoselError, ExtensionError
 from autosel_runtime.steps.context import StepContext, StepOutput, open_context
 from autosel_runtime.steps.document import StepDocument, read_document
 from autosel_runtime.steps.kept import keep, recall
@@ -30,6 +30,9 @@ def run_document(uri: str) -> int:
         share = share_of(document.step, os.environ)
         result = {"summary": run_step(document)} if share is None else run_shared(document, share)
     except AutoselError as error:
+        if isinstance(error, ExtensionError) and error.trace:
+            with contextlib.suppress(OSError):
+                print(error.trace, file=sys.stderr, flush=True)
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)

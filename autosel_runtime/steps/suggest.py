@@ -13,7 +13,7 @@ import orjson
 
 from autosel_runtime.api.search import LlmEndpoint, Recipe, SearchSettings
 from autosel_runtime.digest import canonical_json
-from autosel_runtime.errors import AutoselError, ConfigError, DataError
+from autosel_runtime.errors import AutoselError, ConfigError, DataError, ExtensionError
 from autosel_runtime.recipe.execute import PrefixCache, execute
 from autosel_runtime.recipe.mask import subset_digester
 from autosel_runtime.recipe.operator import Catalog
@@ -55,6 +55,8 @@ def suggest(context: StepContext) -> StepOutput:
             return f"the recipe takes {size:,} bytes of JSON, at most {RECIPE_BYTES:,} can be recorded"
         try:
             done = execute(recipe, prepared, seed=seed, catalog=catalog, cache=cache)
+        except ExtensionError:
+            raise  # to leave the operator out in silence would not help its author
         except AutoselError as error:
             return str(error)
         return Realised(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from autosel_runtime.api.common import Digest, Model
+from autosel_runtime.api.problems import first_problem
 from autosel_runtime.digest import canonical_json
 from autosel_runtime.errors import DataError
 from autosel_runtime.store.port import check_key
@@ -82,10 +83,8 @@ def parse_marker(data: bytes, *, prefix: str) -> Marker:
     try:
         marker = Marker.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
         raise DataError(
-            f"{where} is damaged: {field + ': ' if field else ''}{first['msg']}; delete it to do the step again"
+            f"{where} is damaged: {first_problem(error, Marker)}; delete it to do the step again"
         ) from error
     if marker.prefix != prefix:
         raise DataError(f"{where} belongs to {marker.prefix}; delete it to do the step again")

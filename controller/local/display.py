@@ -19,6 +19,7 @@ OWNER_WIDTH = 18
 STEP_WIDTH = 15
 CLOCK_WIDTH = 10
 NARROWEST = 40
+STOPPING = "the search stops; what runs is finished first"
 
 
 @dataclass(kw_only=True)
@@ -42,7 +43,8 @@ class Display:
                 continue
             self._told.add(key)
             if result.state == "failed" or not (first or _is_quiet(name, result)):
-                self._event(*shown_name(name), outcome_words(result))
+                ends = plan.state.stalled and plan.state.message.endswith(result.reason)
+                self._event(*shown_name(name), outcome_words(result, reason=not ends))
         for trial in (*observed.trials, *plan.create):
             if trial.name not in self._trials:
                 self._trials.add(trial.name)
@@ -50,9 +52,14 @@ class Display:
                     self._event(trial.name, "new", intent_words(trial))
         if first and self._told:
             self._line(f"going on: {len(self._told)} steps and {len(self._trials)} trials are there already")
-        if plan.state.message != self._message:
-            self._message = plan.state.message
-            self._line(plan.state.message)
+        message = plan.state.message
+        if plan.state.stalled:  # why is said once, as the run's error, when all has ended
+            running = any(result.state == "running" for result in observed.steps.values())
+            message = STOPPING if running else ""
+        if message != self._message:
+            self._message = message
+            if message:
+                self._line(message)
         self._live(observed, plan)
 
     def close(self) -> None:

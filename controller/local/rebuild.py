@@ -8,10 +8,11 @@ from typing import Any
 from autosel_runtime.api.pool import PoolSpec, Target
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.api.signals import SignalsSpec
+from autosel_runtime.api.uris import is_s3
 from autosel_runtime.digest import digest_file
 from autosel_runtime.errors import DataError, UnavailableError
 from autosel_runtime.pool.build import build_pool
-from autosel_runtime.pool.files import find_inputs
+from autosel_runtime.pool.files import Bring, find_inputs
 from autosel_runtime.pool.pool import Pool
 from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.recipe.catalog import CATALOG
@@ -19,6 +20,7 @@ from autosel_runtime.recipe.extension import extend_catalog, load_extensions
 from autosel_runtime.report.lock import Lock, LockedInputs, verify_lock
 from autosel_runtime.signals.score import score_pool
 from autosel_runtime.signals.table import SignalColumns
+from autosel_runtime.steps.inputs import SearchInputs
 from controller.local.steps import threads_of
 
 # Columns of token probabilities: the only ones that take a model.
@@ -47,11 +49,13 @@ def locked_inputs(spec: RecipeSearchSpec) -> LockedInputs:
     )
 
 
-def verify_from_files(lock: Lock, base: Path, work: Path, tell: Tell) -> list[str]:
+def verify_from_files(
+    lock: Lock, base: Path, work: Path, tell: Tell, objects: SearchInputs | None = None
+) -> list[str]:
     """Make the pool and the columns of ``lock`` again in ``work`` and return all differences, one sentence each.
 
-    Relative paths start at ``base``. ``tell`` gets a sentence about what is made. DataError for a lock that does not
-    say how; NoInputError for a file that is gone; then nothing is made.
+    Relative paths start at ``base``, ``objects`` brings ``s3://`` ones. ``tell`` gets a sentence about what is made.
+    DataError for a lock that does not say how; NoInputError for a file that is gone; then nothing is made.
     """
     inputs = lock.inputs
     if inputs is None:
@@ -59,17 +63,18 @@ def verify_from_files(lock: Lock, base: Path, work: Path, tell: Tell) -> list[st
             "this lock was written by a version that did not note how its pool is read; give --run RUN with the run "
             "folder"
         )
-    changed, files = _files(lock, base)
+    bring = None if objects is None else objects.bring
+    changed, files = _files(lock, base, bring)
     if changed:
         return changed
     spec = PoolSpec.model_validate(inputs.pool)
     tell(f"building the pool from {len(files):,} files")
-    build_pool(spec, base=base, out=work / "pool")
+    build_pool(spec, base=base, out=work / "pool", bring=bring)
     pool = Pool.open(work / "pool")
     if pool.digest != lock.pool.digest:
         return [f"The digest of the pool differs: the lock says {lock.pool.digest}, found {pool.digest}."]
     extensions = load_extensions(inputs.extensions)
-    columns = SignalColumns.open(_score(lock, inputs, pool, base, work, tell), pool)
+    columns = SignalColumns.open(_score(lock, inputs, pool, base, work, tell, objects), pool)
     return verify_lock(
         lock,
         columns,
@@ -79,12 +84,12 @@ def verify_from_files(lock: Lock, base: Path, work: Path, tell: Tell) -> list[st
     )
 
 
-def _files(lock: Lock, base: Path) -> tuple[list[str], dict[str, str]]:
+def _files(lock: Lock, base: Path, bring: Bring | None) -> tuple[list[str], dict[str, str]]:
     """Return the files that are not what was locked, and the digests of all."""
     found: dict[str, str] = {}
     changed: list[str] = []
     for file in lock.pool.files:
-        [entry, *_] = find_inputs(file.uri, base).files
+        [entry, *_] = find_inputs(file.uri, base, bring=bring).files
         found[file.uri] = digest_file(entry.path)
         if found[file.uri] != file.sha256:
             changed.append(
@@ -94,7 +99,15 @@ def _files(lock: Lock, base: Path) -> tuple[list[str], dict[str, str]]:
     return changed, found
 
 
-def _score(lock: Lock, inputs: LockedInputs, pool: Pool, base: Path, work: Path, tell: Tell) -> Path:
+def _score(
+    lock: Lock,
+    inputs: LockedInputs,
+    pool: Pool,
+    base: Path,
+    work: Path,
+    tell: Tell,
+    objects: SearchInputs | None,
+) -> Path:
     """Compute the families that hold the locked columns, and say which."""
     spec = SignalsSpec.model_validate(inputs.signals)
     slow = sorted(lock.columns.keys() & MODEL_COLUMNS)
@@ -118,7 +131,7 @@ def _score(lock: Lock, inputs: LockedInputs, pool: Pool, base: Path, work: Path,
             "language_model": spec.language_model.model_copy(update={"enabled": bool(slow)}),
         }
     )
-    model = base / Path(inputs.model.removeprefix("file://")).expanduser()
+    model = _model(inputs.model, base, objects) if slow else base
     if slow and not model.is_dir():
         raise UnavailableError(
             f"{', '.join(slow)} can only be computed with the model {inputs.model}, and there is no folder {model}; "
@@ -130,9 +143,18 @@ def _score(lock: Lock, inputs: LockedInputs, pool: Pool, base: Path, work: Path,
         spec,
         model_dir=model if slow else None,
         chat_template=inputs.chat_template,
-        targets={target.name: load_queries(target, base) for target in targets},
+        targets={
+            target.name: load_queries(target, base, bring=None if objects is None else objects.bring)
+            for target in targets
+        },
         out=work / "signals",
         work=work / "shards",
         extensions=load_extensions(inputs.extensions).signals if own else (),
     )
     return work / "signals"
+
+
+def _model(uri: str, base: Path, objects: SearchInputs | None) -> Path:
+    if objects is not None and is_s3(uri):
+        return objects.path(uri, model=True)
+    return base / Path(uri.removeprefix("file://")).expanduser()

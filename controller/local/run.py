@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from autosel_runtime.api.load import load_search
+from autosel_runtime.api.problems import first_problem
 from autosel_runtime.api.recipe_search import RecipeSearch, RecipeSearchSpec
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from autosel_runtime.steps.recipes import recipe_problems
@@ -33,11 +34,15 @@ Listener = Callable[[Observed, Plan], None]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """How a run ended: the last state, the folder, and the exit code: 0, or that of the step that stopped it."""
+    """How a run ended: the last state, the folder, and the exit code: 0, or that of the step that stopped it.
+
+    ``log`` is that step's log, None when it is not one step that stopped the search.
+    """
 
     state: SearchState
     folder: Path
     exit_code: int
+    log: Path | None = None
 
 
 def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str], None]) -> RunOutcome:
@@ -74,7 +79,7 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
             raise
         finally:
             attempts.end_server()
-        return RunOutcome(state=state, folder=folder, exit_code=_exit_code(state, loop.steps.results()))
+        return _outcome(folder, state, loop.steps.results())
 
 
 @dataclass(kw_only=True)
@@ -184,11 +189,23 @@ def _modified(document: Path, *, default: int = 0) -> int:
         return default
 
 
-def _exit_code(state: SearchState, results: Mapping[str, StepResult]) -> int:
+def _outcome(folder: Path, state: SearchState, results: Mapping[str, StepResult]) -> RunOutcome:
+    """Find the step that stopped the search: the state's message ends with what it said."""
     if not state.stalled:
-        return 0
-    codes = [r.exit_code for r in results.values() if r.state == "failed" and r.reason == state.message]
-    return next((code for code in codes if code is not None and 64 <= code <= 78), FAILED)
+        return RunOutcome(state=state, folder=folder, exit_code=0)
+    failed = {
+        name: result
+        for name, result in results.items()
+        if result.state == "failed" and result.reason and state.message.endswith(result.reason)
+    }
+    codes = [result.exit_code for result in failed.values() if result.reason == state.message]
+    last = max(failed, key=lambda name: failed[name].finished_at or 0.0, default=None)
+    return RunOutcome(
+        state=state,
+        folder=folder,
+        exit_code=next((code for code in codes if code is not None and 64 <= code <= 78), FAILED),
+        log=None if last is None else folder / "steps" / last / str(failed[last].attempt) / "log.txt",
+    )
 
 
 def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
@@ -199,9 +216,9 @@ def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
         try:
             held = RecipeSearchSpec.model_validate(identity["spec"])
         except ValidationError as error:
+            why = first_problem(error, RecipeSearchSpec)
             raise DataError(
-                f"{path} was written by another version of autosel ({error.errors()[0]['msg']}); give --out another "
-                "folder"
+                f"{path} was written by another version of autosel ({why}); give --out another folder"
             ) from error
         changed = immutable_changes(held, search.spec)
         if changed:

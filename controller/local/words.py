@@ -33,10 +33,10 @@ def intent_words(trial: Trial) -> str:
     return words if trial.size is None else f"{trial.size:,} samples: {words}"
 
 
-def outcome_words(result: StepResult) -> str:
-    """Say how an attempt ended."""
+def outcome_words(result: StepResult, *, reason: bool = True) -> str:
+    """Say how an attempt ended; ``reason`` False leaves out why it failed."""
     if result.state == "failed":
-        return f"failed (attempt {result.attempt}): {result.reason}"
+        return f"failed (attempt {result.attempt}){f': {result.reason}' if reason else ''}"
     cached = result.summary.get("cached")
     took = "found" if cached else short_seconds((result.finished_at or 0.0) - result.started_at)
     return f"{took:>12}  {_facts(result.summary)}".rstrip()

@@ -1,5 +1,6 @@
 """Documents are checked whole: every problem has its file, line and field, and says what is allowed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -184,10 +185,51 @@ def test_other_documents_of_ours_are_checked(tmp_path: Path) -> None:
 
 
 def test_exactly_one_search_is_loaded(tmp_path: Path) -> None:
-    for text in (TRIAL, f"{GOOD}---\n{GOOD}"):
-        with pytest.raises(InvalidDocumentError, match="exactly one is needed") as caught:
-            load_search(_write(tmp_path, text))
-        assert len(caught.value.problems) == 1
+    with pytest.raises(
+        InvalidDocumentError, match="no RecipeSearch documents; exactly one is needed"
+    ) as caught:
+        load_search(_write(tmp_path, TRIAL))
+    assert len(caught.value.problems) == 1
+
+
+def test_what_run_refuses_validate_refuses(tmp_path: Path) -> None:
+    sentence = "a second RecipeSearch in one file; a run takes one, so give each a file of its own"
+    path = _write(tmp_path, f"{GOOD}---\n{GOOD}")
+    with pytest.raises(InvalidDocumentError, match=sentence):
+        load_search(path)
+    [problem] = check_documents([path])
+    assert (problem.line, problem.message) == (15, sentence)
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "!!float x"])
+def test_a_number_that_is_none_is_one_problem(tmp_path: Path, value: str) -> None:
+    for text, field in (
+        (GOOD.replace("2e-5", value), "spec.training.learningRate"),
+        (GOOD + f"  budget: {{evaluations: {value}}}\n", "spec.budget.evaluations"),
+    ):
+        [line] = _problems(tmp_path, text)
+        assert f"{field}: " in line
+        assert value.split()[-1] in line
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("localhost:8000/v1", "does not begin with http:// or https://"),
+        ("ftp://host/v1", "does not begin with http:// or https://"),
+        ("nope", "does not begin with http:// or https://"),
+        ("http:///v1", "names no host"),
+        ("http://a b/v1", "has a space"),
+        ("http://host:99999/v1", "port out of range"),
+        ("http://[::1/v1", "invalid IPv6"),
+    ],
+)
+def test_addresses_that_cannot_be_asked(tmp_path: Path, address: str, words: str) -> None:
+    llm = f"  search: {{llm: {{model: m, baseUrl: {json.dumps(address)}}}}}\n"
+    [line] = _problems(tmp_path, GOOD + llm)
+    assert "spec.search.llm.baseUrl: found" in line
+    assert words in line
+    assert _problems(tmp_path, GOOD + llm.replace(json.dumps(address), "'https://[::1]:8000/v1'")) == []
 
 
 def test_files_are_checked_only_when_asked(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def autosel(*arguments: object) -> Answer:
 
 def environment() -> Mapping[str, str]:
     """The environment of a child process that finds this source tree."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def child(*arguments: object, cwd: Path) -> Answer:

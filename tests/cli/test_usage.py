@@ -16,7 +16,14 @@ WRONG = {
     "explain run a b --format html": ("'html' is not one of 'text', 'markdown'", "autosel explain --help"),
     "explain run a b --examples many": ("invalid value for '--examples'", "autosel explain --help"),
     "pool nope": ("no such command 'nope'", "autosel pool --help"),
-    "evaluate x --search s --out o --half none": ("'none' is not one of", "autosel evaluate --help"),
+    "evaluate x --search s --out o --half none": (
+        "invalid value for '--half': 'none' is not one of 'search', 'report', 'all'",
+        "autosel evaluate --help",
+    ),
+    "pool build x --format foo --out o": (
+        "invalid value for '--format': 'foo' is not one of",
+        "autosel pool build --help",
+    ),
 }
 
 

@@ -161,10 +161,32 @@ def test_half_a_file_is_one_broken_record_at_its_end(name: str, tmp_path: Path) 
         "x.arrow": lambda: arrow_stream(records, 1000),
     }[name]()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
-    *good, (_, last) = read(tmp_path / name)
+    *good, (place, last) = read(tmp_path / name)
     assert [record for _, record in good] == records[: len(good)]
     assert isinstance(last, Broken)
     assert last.reason == "the file is damaged or ends early"
+    if "jsonl" in name:
+        assert place == len(good) + 1
+        assert last.detail.startswith(f"line {len(good)} is the last that could be read: ")
+
+
+def test_a_file_of_which_nothing_can_be_read_is_broken_at_its_first_line(tmp_path: Path) -> None:
+    for data in (gzip.compress(jsonl([{"q": "one"}]))[:-9], b"no gzip at all"):
+        (tmp_path / "x.jsonl.gz").write_bytes(data)
+        [(place, broken)] = read(tmp_path / "x.jsonl.gz")
+        assert place == 1
+        assert isinstance(broken, Broken)
+        assert broken.detail.startswith("no line could be read: ")
+
+
+def test_half_an_array_says_which_record_was_the_last(tmp_path: Path) -> None:
+    records = [{"q": hashlib.sha256(b"%d" % i).hexdigest()} for i in range(20_000)]
+    data = gzip.compress(orjson.dumps(records))
+    (tmp_path / "x.json.gz").write_bytes(data[: len(data) // 2])
+    *good, (place, broken) = read(tmp_path / "x.json.gz")
+    assert place == len(good)
+    assert isinstance(broken, Broken)
+    assert broken.detail.startswith(f"record {len(good) - 1} is the last that could be read: ")
 
 
 @pytest.mark.parametrize("data", [b"PAR1 and no more", b"ARROW1 and no more"])

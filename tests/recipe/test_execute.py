@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosel_runtime.api.search import Recipe
-from autosel_runtime.errors import ConfigError, DataError
+from autosel_runtime.errors import ConfigError, DataError, ExtensionError
 from autosel_runtime.recipe import mask as masks
 from autosel_runtime.recipe.catalog import CATALOG
 from autosel_runtime.recipe.execute import execute
@@ -187,20 +187,29 @@ def strange(name, apply, **more):
             lambda m, c, p, s: Outcome(mask=m, reasons={"why": m}),
             "operator odd gives reason 'why' for rows that it kept",
         ),
-        (lambda m, c, p, s: Outcome(mask=masks.empty(c.rows)), "no row of 1 is left"),
+        (lambda m, c, p, s: None, "operator odd returned NoneType; apply\\(\\) must return an Outcome"),
+        (lambda m, c, p, s: Outcome(mask=[1]), "the result of odd is no mask: it is a list"),
+        (
+            lambda m, c, p, s: Outcome(mask=m, reasons={"why": "x"}),
+            "reason 'why' of odd is no mask: it is a str",
+        ),
     ],
 )
 def test_operators_are_not_trusted(apply, said):
     pool = make_pool(5, 60)
+    with pytest.raises(ExtensionError, match=said):
+        execute_odd(pool, apply)
+
+
+def test_an_operator_that_keeps_nothing_makes_the_recipe_invalid():
+    with pytest.raises(DataError, match="no row of 1 is left"):
+        execute_odd(make_pool(5, 60), lambda m, c, p, s: Outcome(mask=masks.empty(c.rows)))
+
+
+def execute_odd(pool, apply):
     recipe = Recipe.model_validate({"steps": [{"operator": "odd"}]})
-    with pytest.raises(DataError, match=said):
-        execute(
-            recipe,
-            pool.columns,
-            seed=1,
-            catalog=strange("odd", apply),
-            start=masks.from_rows(np.array([3]), 60),
-        )
+    start = masks.from_rows(np.array([3]), 60)
+    return execute(recipe, pool.columns, seed=1, catalog=strange("odd", apply), start=start)
 
 
 def test_an_operator_cannot_write_its_input():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autosel_runtime.api.search import Recipe
-from autosel_runtime.errors import ConfigError, UnavailableError
+from autosel_runtime.errors import ConfigError, ExtensionError, UnavailableError
 from autosel_runtime.pool.sample import make_sample
 from autosel_runtime.recipe import extension
 from autosel_runtime.recipe import mask as masks
@@ -139,3 +139,70 @@ def test_what_is_wrong_with_an_extension_is_said(module, text, error, said):
 def test_a_module_that_is_not_there():
     with pytest.raises(UnavailableError, match=r"extension 'no\.such\.extension' cannot be imported"):
         load_extensions(["no.such.extension"])
+
+
+FAULTY = """\
+    import numpy as np
+    from pydantic import Field, field_validator
+    from autosel_runtime.recipe.operator import Operator, Outcome, Params
+
+    class P(Params):
+        how: str = Field("fine", description="x")
+
+        @field_validator("how")
+        @classmethod
+        def check(cls, how):
+            return how if how != "validator" else {}["how"]
+
+    def apply(mask, columns, params, seed):
+        if params.how == "elsewhere":
+            np.concatenate([1, 2])
+        if params.how == "here":
+            raise KeyError("two\\nlines")
+        return Outcome(mask=mask)
+
+    def needs(params, available):
+        return () if params.how != "needs" else 1 / 0
+
+    def few(mask):
+        return Outcome(mask=mask)
+
+    def operators():
+        return [
+            Operator(name="odd", family="filter", params=P, apply=apply, needs=needs, summary="x"),
+            Operator(name="few", family="filter", params=P, apply=few, summary="x"),
+        ]
+"""
+
+
+@pytest.mark.parametrize(
+    ("operator", "how", "said", "line", "trace"),
+    [
+        ("odd", "elsewhere", "ValueError: zero-dimensional arrays cannot be concatenated", 15, "np.concatenate("),
+        ("odd", "here", "KeyError: 'two\\nlines'", 17, "raise KeyError"),
+        ("odd", "needs", "ZeroDivisionError: division by zero", 21, "else 1 / 0"),
+        ("odd", "validator", "KeyError: 'how'", 11, '{}["how"]'),
+        ("few", "fine", "TypeError: few() takes 1 positional argument but 4 were given", 23, "TypeError"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_told_with_its_operator_and_line_and_the_trace_of_that_code(
+    module, tmp_path, operator, how, said, line, trace
+):
+    found = load_extensions([module("faulty_extension", FAULTY)])
+    recipe = Recipe.model_validate({"steps": [{"operator": operator, "params": {"how": how}}]})
+    with pytest.raises(ExtensionError) as caught:
+        execute(recipe, make_pool(4, 60).columns, seed=1, catalog=extend_catalog(CATALOG, found))
+    message = str(caught.value)
+    assert f"operator {operator!r}" in message
+    assert f": {said} ({tmp_path}/faulty_extension.py:{line}" in message
+    assert "\n" not in message
+    assert trace in caught.value.trace
+    assert "autosel_runtime" not in caught.value.trace
+
+
+def test_a_module_that_fails_while_it_is_imported_says_where(module, tmp_path):
+    for text, place in (("x = 1\ndef f(:\n", 2), ("import json\njson.loads('{')\n", 2)):
+        with pytest.raises(ExtensionError, match=rf"\({tmp_path}/broken_extension.py:{place}\)") as caught:
+            load_extensions([module("broken_extension", text)])
+        assert f'broken_extension.py", line {place}' in caught.value.trace
+        assert "autosel_runtime" not in caught.value.trace

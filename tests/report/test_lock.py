@@ -213,7 +213,15 @@ def test_unions_that_lead_nowhere_or_in_a_circle():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "not JSON"), ("[]", "document"), ('{"schema": "autosel.dev/lock/v9"}', "schema")],
+    [
+        ("{", "not JSON"),
+        ("[]", "is no lock: found a list; must be a mapping"),
+        ("", "not JSON"),
+        ("\x00\xff", "not JSON"),
+        ("{}", "search: the field is required"),
+        ("3", "found 3; must be a mapping"),
+        ('{"schema": "autosel.dev/lock/v9"}', "schema"),
+    ],
 )
 def test_broken_lock_files_get_one_sentence(tmp_path: Path, text: str, words: str):
     path = tmp_path / "recipe.lock"

@@ -66,6 +66,17 @@ def test_page_is_well_formed_and_loads_nothing(kind: str):
     assert len(reader.ids) == len(set(reader.ids))
 
 
+def test_the_time_from_start_to_end_and_the_sum_over_steps_have_two_names():
+    whole = sample_report("full")
+    cost = tuple(use.model_copy(update={"accelerator_seconds": None}) for use in whole.cost)
+    budget = whole.budget.model_copy(update={"seconds": 12.0})
+    page = report_page(whole.model_copy(update={"cost": cost, "budget": budget}))
+    names = ["".join(found).split(",")[0] for found in re.findall(r"<dt>([^<]+)</dt>|<h3>([^<]+)</h3>", page)]
+    assert names.count("From start to end") == 1
+    assert names.count("Wall time of all steps") == 1
+    assert "Wall time" not in names
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_policy_allows_exactly_the_pages_own_style_and_script(kind: str):
     reader = read(PAGES[kind])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autosel_runtime.api.signals import SignalsSpec
-from autosel_runtime.errors import ConfigError, DataError, NoInputError
+from autosel_runtime.errors import ConfigError, DataError, ExtensionError, NoInputError
 from autosel_runtime.recipe.columns import Columns, rank_of
 from autosel_runtime.signals import score as score_module
 from autosel_runtime.signals.score import score_pool
@@ -215,7 +215,8 @@ def test_extensions_add_columns_and_their_faults_are_named(tmp_path):
     np.testing.assert_array_equal(found.values, np.array(expected, dtype=np.float32))
     assert np.isnan(found.values).any()
     assert (found.ranks[np.isnan(found.values)] == 120).all()
-    with pytest.raises(DataError, match=rf"'mine.bad' failed on sample {pool.held[0].id}: KeyError"):
+    said = rf"'mine.bad' failed on sample {pool.held[0].id}: KeyError: 'nothing' \(.*test_score.py:\d+ in failing\)"
+    with pytest.raises(ExtensionError, match=said):
         score(pool, tmp_path / "bad", extensions=[("mine.bad", failing)])
     with pytest.raises(ConfigError, match="a dot"):
         score(pool, tmp_path / "bad", extensions=[("bad", failing)])

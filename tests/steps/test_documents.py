@@ -41,7 +41,7 @@ def test_a_missing_input_is_named(ready: Steps, step: str) -> None:
         ("", "is invalid"),
         ("{half", "is invalid"),
         ("[]", "is invalid"),
-        ('{"step": "bake"}', "step: Input should be"),
+        ('{"step": "bake"}', "step: found 'bake'; allowed: prepare"),
         ('{"step": "train", "name": "x", "uid": "u", "output": "o", "search": {}}', "search.pool"),
     ],
 )
