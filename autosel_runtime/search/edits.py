@@ -12,7 +12,8 @@ import numpy as np
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.search.space import OperatorSpace, Space, knob_unit, knob_value, random_step
 
-MORE_EDITS = 0.35  # chance of one more edit, at most three
+MORE_EDITS = 0.35  # chance of one more edit
+MOST_EDITS = 3
 RETUNE_STEP = 0.2  # standard deviation of a retune on the knob's unit scale
 
 
@@ -41,8 +42,9 @@ def edit(
     ``finished``: what a union may refer to. ``weights``: relative chance of operators to be inserted. The result
     obeys ``max_steps``; all other rules are checked by ``structure_problem``.
     """
-    count = 1 + int(rng.random() < MORE_EDITS)
-    count += int(count == 2 and rng.random() < MORE_EDITS)
+    count = 1
+    while count < MOST_EDITS and rng.random() < MORE_EDITS:
+        count += 1
     steps: Steps = tuple(recipe.steps)
     words: list[str] = []
     for _ in range(count):

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import AutoselError
 from autosel_runtime.search.candidates import Candidate, Intake
+from autosel_runtime.search.difference import difference
+from autosel_runtime.search.edits import MOST_EDITS
 from autosel_runtime.search.history import TrialRecord
 from autosel_runtime.search.phases import Phase
 from autosel_runtime.search.prompts import proposal_prompt
@@ -73,10 +75,22 @@ def _offer(item: object, context: LlmContext, intake: Intake) -> Candidate | str
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return f"{where}: {first['msg']}"
-    anchor = context.phase.anchor
     why = item.get("rationale")
     note = why[:300] if isinstance(why, str) else "proposed by the LLM"
-    return intake.offer(recipe, origin="llm", parent=None if anchor is None else anchor.ordinal, note=note)
+    return intake.offer(recipe, origin="llm", parent=_parent(recipe, context.phase.anchor), note=note)
+
+
+def _parent(recipe: Recipe, anchor: TrialRecord | None) -> int | None:
+    """Return the anchor's ordinal if the recipe could be an edit of it, else None.
+
+    Credit and the tree of recipes read a child as few edits of its parent; a recipe that shares nothing with the
+    anchor, or differs in more than local edits ever change, was not made from it, whatever the LLM was asked for.
+    """
+    if anchor is None:
+        return None
+    shared = {s.operator for s in recipe.steps} & {s.operator for s in anchor.recipe.steps}
+    near = shared and len(difference(anchor.recipe, recipe)) <= MOST_EDITS
+    return anchor.ordinal if near else None
 
 
 def answer_schema(space: Space, wanted: int) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import DataError
+from autosel_runtime.search.difference import difference
 from autosel_runtime.search.history import TrialRecord
 
 CREDIT_SHRINKAGE = 1.0  # pseudo-observations of zero credit for every operator
@@ -84,10 +86,11 @@ def current_phase(history: Sequence[TrialRecord], *, patience: int, min_improvem
 
 
 def operator_credit(history: Sequence[TrialRecord]) -> Mapping[str, float]:
-    """Return mean gain of a child over its parent by operator that the edit added, moved, tuned or removed.
+    """Return mean gain of a child over its parent by operator that the edits added, moved, tuned or removed.
 
-    A removed operator is credited with minus the gain. Gains are shared among the changed operators and shrunk
-    towards zero by one pseudo-observation, since a difference of two scores is mostly noise.
+    A removed operator is credited with minus the gain. A step that only stands elsewhere because another was put
+    before it has no part. Gains are shared among the changed operators and shrunk towards zero by one
+    pseudo-observation, since a difference of two scores is mostly noise.
     """
     scored = {r.ordinal: (r, score) for r, score in succeeded(history)}
     total: dict[str, float] = {}
@@ -96,14 +99,22 @@ def operator_credit(history: Sequence[TrialRecord]) -> Mapping[str, float]:
         if record.parent is None or record.parent not in scored:
             continue
         parent, base = scored[record.parent]
-        now = {s.operator: (i, s) for i, s in enumerate(record.recipe.steps)}
-        before = {s.operator: (i, s) for i, s in enumerate(parent.recipe.steps)}
-        changed = {name: 1.0 for name, place in now.items() if before.get(name) != place}
-        changed |= {name: -1.0 for name in before if name not in now}
+        changed = _changed_operators(parent.recipe, record.recipe)
         for name, sign in sorted(changed.items()):
             total[name] = total.get(name, 0.0) + sign * (score - base) / len(changed)
             count[name] = count.get(name, 0) + 1
     return {name: total[name] / (count[name] + CREDIT_SHRINKAGE) for name in sorted(total)}
+
+
+def _changed_operators(parent: Recipe, child: Recipe) -> Mapping[str, float]:
+    """Return 1 for operators that were put in, moved or tuned, -1 for those that are gone."""
+    edits = difference(parent, child)
+    swapped = {
+        child.steps[i].operator for e in edits if e.kind == "swap" for i in (e.old, e.new) if i is not None
+    }
+    gone = {parent.steps[e.old].operator for e in edits if e.old is not None}
+    come = {child.steps[e.new].operator for e in edits if e.new is not None}
+    return {**dict.fromkeys(gone, -1.0), **dict.fromkeys(come | swapped, 1.0)}
 
 
 def _anchor(records: Sequence[TrialRecord], phase: int) -> TrialRecord | None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from autosel_runtime.api.search import LlmEndpoint, SearchSettings
+from autosel_runtime.api.search import LlmEndpoint, Recipe, SearchSettings
 from autosel_runtime.errors import TransientError
 from autosel_runtime.search.llm_proposer import answer_schema
 from tests.search.worlds import World
@@ -63,6 +63,35 @@ def test_a_repeated_trial_is_dropped() -> None:
     again = {"steps": [s.model_dump() for s in history[3].recipe.steps]}
     _, diagnostics = world.ask(SETTINGS, history, complete=answer_with(again))
     assert "proposed before" in diagnostics.warnings[0]
+
+
+def steps_of(*names: str, fraction: float = 0.63) -> list[dict[str, Any]]:
+    return [{"operator": name, "params": {"fraction": fraction}} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("steps", "child"),
+    [
+        (steps_of("ifd_filter", "quality_filter", "varentropy_filter"), True),  # three retunes
+        (steps_of("ifd_filter", "quality_filter"), True),
+        (steps_of("ifd_filter", "random_subset", "ngram_entropy_filter"), True),
+        (steps_of("ifd_filter", "random_subset", "ngram_entropy_filter", "varentropy_mix"), False),
+        (steps_of("random_subset", "ngram_entropy_filter"), False),  # few edits, but nothing in common
+    ],
+)
+def test_the_anchor_is_the_parent_only_of_what_could_be_an_edit_of_it(
+    steps: list[dict[str, Any]], child: bool
+) -> None:
+    world = World()
+    anchor = Recipe.model_validate(
+        {"steps": steps_of("ifd_filter", "quality_filter", "varentropy_filter", fraction=0.8)}
+    )
+    settings = SearchSettings(min_samples=8, warmup=1, seed_recipes=[anchor])
+    history = world.run(settings, 1)
+    only = settings.model_copy(update={"proposer": "llm", "llm": SETTINGS.llm, "candidates": 1})
+    (proposal,), diagnostics = world.ask(only, history, complete=answer_with({"steps": steps}))
+    assert diagnostics.warnings == ()
+    assert (proposal.origin, proposal.parent) == ("llm", history[0].ordinal if child else None)
 
 
 @pytest.mark.parametrize("answer", [None, 3, "prose", [], {}, {"recipes": "x"}, {"recipes": {}}, [[1], None]])

@@ -110,3 +110,34 @@ def test_credit_is_shared_signed_and_shrunk() -> None:
     credit = operator_credit([*WARM, child])
     assert credit["quality_filter"] == pytest.approx(0.1 / 2)
     assert credit["ifd_filter"] == pytest.approx(-0.1 / 2)
+
+
+FOUR = ("ifd_filter", "quality_filter", "words_filter", "semantic_dedup")
+
+
+@pytest.mark.parametrize(
+    ("operators", "changed"),
+    [
+        (("random_subset", *FOUR), {"random_subset": 1}),
+        ((FOUR[0], "random_subset", *FOUR[1:]), {"random_subset": 1}),
+        (FOUR[1:], {"ifd_filter": -1}),
+        ((FOUR[1], FOUR[0], *FOUR[2:]), {"ifd_filter": 1, "quality_filter": 1}),
+        ((FOUR[3], FOUR[1], FOUR[2], FOUR[0]), {"ifd_filter": 1, "semantic_dedup": 1}),
+        ((*FOUR[:3], "random_subset"), {"random_subset": 1, "semantic_dedup": -1}),
+        ((*FOUR[1:], "ifd_filter"), {"ifd_filter": 1}),
+        (FOUR, {}),
+    ],
+)
+def test_only_what_an_edit_touched_is_credited(operators: tuple[str, ...], changed: dict[str, int]) -> None:
+    parent, child = trial(1, 0.5, operators=FOUR), trial(3, 0.7, parent=1, operators=operators)
+    credit = operator_credit([parent, child])
+    expected = {name: pytest.approx(sign * 0.2 / len(changed) / 2) for name, sign in changed.items()}
+    assert credit == expected
+
+
+def test_a_retuned_operator_alone_is_credited() -> None:
+    parent = trial(1, 0.5, operators=FOUR)
+    steps = list(parent.recipe.steps)
+    steps[2] = RecipeStep(operator=steps[2].operator, params={"fraction": 0.4})
+    child = replace(trial(3, 0.4, parent=1), recipe=Recipe(steps=steps))
+    assert operator_credit([parent, child]) == {"words_filter": pytest.approx(-0.1 / 2)}
