@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import DataError
 from autosel_runtime.recipe import mask as masks
-from autosel_runtime.recipe.catalog import CATALOG
 from autosel_runtime.recipe.columns import ArrayColumns, Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.mixing import softmax
@@ -338,19 +337,3 @@ def test_repeats_are_found_across_blocks(groups):
     assert [groups[row] for row in found.rows] == [
         sorted({groups[r] for r in found.rows})[g] for g in found.group
     ]
-
-
-def test_every_operator_has_been_compared():
-    covered = {
-        *FILTERS,
-        "ifd_filter",
-        "score_filter",
-        "mona_filter",
-        "semantic_dedup",
-        "semdedup",
-        "random_subset",
-        "source_mix",
-        "varentropy_mix",
-        "union",
-    }
-    assert covered == set(CATALOG)
