@@ -186,7 +186,7 @@ def materialize(
     from autosel_runtime.recipe.extension import extend_catalog, load_extensions
     from autosel_runtime.recipe.mask import subset_digest
     from autosel_runtime.signals.table import SignalColumns
-    from autosel_runtime.steps.materialize import subset_files
+    from autosel_runtime.steps.subset import write_subset
 
     wanted = read_recipe(recipe)
     opened = Pool.open(pool)
@@ -202,9 +202,7 @@ def materialize(
         raise DataError(f"{recipe}: {error}") from error
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} exists and is no folder; choose another")
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in subset_files(opened, execution).items():
-        (out / name).write_bytes(content)
+    write_subset(opened, execution, out)
     digest = subset_digest(opened.ids().to_pylist(), execution.mask)
     if json_output:
         emit_json(

@@ -3,8 +3,6 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import replace
 
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import digest
@@ -69,9 +67,7 @@ def execute(
     tell_recipe(hooks, "before_recipe", RecipeEvent(recipe=whole, seed=seed, rows=n))
     trace: list[StepTrace] = []
     for index, (operator, params) in enumerate(steps):
-        if hooks:
-            event = StepEvent(recipe=whole, index=index, rows=n, mask=masks.read_only(mask))
-            tell_step(hooks, "before_step", event)
+        tell_step(hooks, "before_step", StepEvent(recipe=whole, index=index, rows=n, mask=mask))
         key = _next_key(key, whole.steps[index], params, prepared)
         entry = None if cache is None else cache.get(key)
         if entry is None:
@@ -85,20 +81,14 @@ def execute(
                 cache.put(key, entry)
         mask, step = entry
         trace.append(step)
-        if hooks:
-            event = StepEvent(
-                recipe=whole, index=index, rows=n, mask=masks.read_only(mask), trace=deepcopy(step)
-            )
-            tell_step(hooks, "after_step", event)
+        tell_step(hooks, "after_step", StepEvent(recipe=whole, index=index, rows=n, mask=mask, trace=step))
     execution = Execution(
         mask=mask if mask.flags.writeable else mask.copy(),
         size=masks.count(mask),
         trace=tuple(trace),
         state=state_vector(mask, prepared, drift=drift),
     )
-    if hooks:
-        seen = replace(deepcopy(execution), mask=masks.read_only(mask))
-        tell_recipe(hooks, "after_recipe", RecipeEvent(recipe=whole, seed=seed, rows=n, execution=seen))
+    tell_recipe(hooks, "after_recipe", RecipeEvent(recipe=whole, seed=seed, rows=n, execution=execution))
     return execution
 
 

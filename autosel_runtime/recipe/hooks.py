@@ -1,19 +1,22 @@
 """Hooks: functions that watch an execution and cannot change it.
 
-Every event carries copies that cannot be written. A hook that raises stops the execution with an error that
-names the hook and the event: a log that silently misses lines is worse than none.
+Every hook gets an event of its own: what it writes into that changes nothing, neither for the execution nor for the
+next hook, and masks cannot be written at all. A hook that raises stops the execution with an error that names the hook
+and the event: a log that silently misses lines is worse than none.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TypeVar
 
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import AutoselError, ExtensionError
 from autosel_runtime.recipe.guard import fault
+from autosel_runtime.recipe.mask import read_only
 from autosel_runtime.recipe.model import Execution, Mask, StepTrace
 
-E = TypeVar("E")
+E = TypeVar("E", "RecipeEvent", "StepEvent", "ErrorEvent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +97,18 @@ def _call(hook: Hook, name: str, call: Callable[[E], None] | None, event: E) -> 
     if call is None:
         return
     try:
-        call(event)
+        call(_own(event))
     except AutoselError as error:
         raise HookError(f"hook {hook.name!r} failed at {name}: {error}") from error
     except Exception as error:
         raise fault(f"hook {hook.name!r} failed at {name}", call, error, HookError) from error
+
+
+def _own(event: E) -> E:
+    """Return a deep copy of an event whose masks cannot be made writeable."""
+    masks: list[Mask] = []
+    if isinstance(event, StepEvent):
+        masks = [event.mask]
+    elif isinstance(event, RecipeEvent) and event.execution is not None:
+        masks = [event.execution.mask]
+    return deepcopy(event, {id(mask): read_only(mask) for mask in masks})

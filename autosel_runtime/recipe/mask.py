@@ -87,10 +87,8 @@ def is_subset(a: Mask, b: Mask) -> bool:
 
 
 def read_only(mask: Mask) -> Mask:
-    """Return a copy that cannot be written."""
-    copy = mask.copy()
-    copy.setflags(write=False)
-    return copy
+    """Return a copy that cannot be written, nor be made writeable: its bytes are immutable."""
+    return np.frombuffer(mask.tobytes(), dtype=mask.dtype)
 
 
 def check(mask: object, n: int, what: str) -> None:

@@ -29,6 +29,7 @@ from autosel_runtime.report.model import Digests, Estimate, Overlap, Report, Ste
 from autosel_runtime.report.page import report_page
 from autosel_runtime.steps.context import StepContext, StepOutput
 from autosel_runtime.steps.data import load_mask, open_columns, open_pool
+from autosel_runtime.steps.subset import TRACE_FILE, read_trace
 from autosel_runtime.store.publish import find
 
 LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "transformers", "peft", "rensa")
@@ -151,8 +152,7 @@ def _trace(context: StepContext, row: Mapping[str, Any]) -> tuple[StepTrace, ...
     """Return what each step of a trial's recipe kept, from its subset; nothing before the subset is made."""
     if row["subset"] is None or find(context.store, row["subset"]) is None:
         return ()
-    path = context.fetch(row["subset"], ["trace.json"]) / "trace.json"
-    return tuple(StepTrace(**step) for step in orjson.loads(path.read_bytes()))
+    return read_trace(context.fetch(row["subset"], [TRACE_FILE]) / TRACE_FILE)
 
 
 def trial_input(row: Mapping[str, Any], index: int) -> TrialInput:

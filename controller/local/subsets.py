@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.api.uris import is_s3
@@ -14,7 +13,6 @@ from autosel_runtime.errors import DataError, NoInputError, UsageError
 from autosel_runtime.pool.files import find_inputs
 from autosel_runtime.pool.pool import Pool
 from autosel_runtime.recipe.columns import Columns
-from autosel_runtime.recipe.model import StepTrace
 from autosel_runtime.report.explain import SampleText, Side
 from autosel_runtime.report.lock import Lock, LockedFile, make_lock, read_lock, verify_lock
 from autosel_runtime.signals.table import SignalColumns
@@ -23,6 +21,7 @@ from autosel_runtime.steps.context import StepContext
 from autosel_runtime.steps.data import load_mask
 from autosel_runtime.steps.inputs import pool_inputs
 from autosel_runtime.steps.report import versions
+from autosel_runtime.steps.subset import MASK_FILE, TRACE_FILE, read_trace
 from controller.local.rebuild import locked_inputs
 from controller.local.report import load_run
 from controller.reconcile.model import Observed
@@ -54,8 +53,8 @@ class Subsets:
         view = self.trial(name)
         if view.subset is None:
             raise UsageError(f"trial {view.trial.name} has no subset: {_why(view)}")
-        folder = self.context.fetch(view.subset, ["mask.npy", "trace.json"])
-        trace = tuple(StepTrace(**step) for step in orjson.loads((folder / "trace.json").read_bytes()))
+        folder = self.context.fetch(view.subset, [MASK_FILE, TRACE_FILE])
+        trace = read_trace(folder / TRACE_FILE, self.pool)
         return Side(name=view.trial.name, recipe=view.trial.recipe, mask=load_mask(folder), trace=trace)
 
     def read(self, rows: Sequence[int]) -> Sequence[SampleText]:
