@@ -12,10 +12,10 @@ from autosel_runtime.errors import ConfigError, DataError, NoInputError, Unavail
 from autosel_runtime.evaluate.backend import OutOfMemoryError, Reply
 from autosel_runtime.evaluate.definition import built_in_names
 from autosel_runtime.evaluate.evaluate import evaluate, merge
-from autosel_runtime.evaluate.oracle import FORMS, OracleBackend
 from autosel_runtime.evaluate.results import item_scores, read_items, shard_file
 from autosel_runtime.evaluate.task import load_task
 from tests.evaluate.made_up import write_items
+from tests.evaluate.oracle import FORMS, OracleBackend
 from tests.tiny_model import build_model, build_tokenizer
 
 torch = pytest.importorskip("torch")
@@ -176,7 +176,7 @@ def test_no_module_of_evaluate_or_train_imports_torch() -> None:
     import subprocess
 
     code = (
-        "import sys, autosel_runtime.evaluate.evaluate, autosel_runtime.evaluate.oracle, autosel_runtime.train.train, "
+        "import sys, autosel_runtime.evaluate.evaluate, autosel_runtime.train.train, "
         "autosel_runtime.evaluate.lm_eval, autosel_runtime.evaluate.transformers_backend; "
         "sys.exit(bool({'torch', 'transformers', 'peft', 'lm_eval'} & set(sys.modules)))"
     )

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from autosel_runtime.api.evaluation import Task
 from autosel_runtime.errors import DataError, InvalidDocumentError, NoInputError
 from autosel_runtime.evaluate.definition import built_in_names, load_definition, parse_definition
-from autosel_runtime.evaluate.oracle import unreadable_gold
 from autosel_runtime.evaluate.split import half_of, search_ids
 from autosel_runtime.evaluate.task import load_items, load_task
 from tests.evaluate.made_up import made_up_items, write_items
+from tests.evaluate.oracle import unreadable_gold
 
 OWN = """
 name: support

@@ -95,6 +95,47 @@ def test_gain_is_the_paired_difference_and_keeps_its_sign():
     assert [gain.role for gain in report.gains] == ["full_pool", "random_subset", "untuned"]
 
 
+def _with(search, **evaluation):
+    spec = search.spec
+    changed = spec.evaluation.model_copy(update=evaluation)
+    return search.model_copy(update={"spec": spec.model_copy(update={"evaluation": changed})})
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+def test_every_interval_has_the_level_of_the_document(confidence: float):
+    search, inputs, top = _finished((0.05, 0.0, 0.05, -0.05))
+    report = build_report(_with(search, confidence=confidence), inputs)
+    oracle = SimpleStatistics()
+    for gain in report.gains:
+        expected = oracle.paired(inputs.items[top.name], inputs.items[gain.baseline], {}, confidence)
+        assert (gain.difference.low, gain.difference.high) == pytest.approx((expected.low, expected.high))
+    for half in report.report_half:
+        expected = oracle.mean(inputs.items[half.trial], {}, confidence)
+        assert half.overall is not None
+        assert (half.overall.low, half.overall.high) == pytest.approx((expected.low, expected.high), abs=2e-3)
+    scored = {trial.name: trial for trial in inputs.trials if trial.score is not None}
+    for trial in report.trials:
+        if trial.name in scored and trial.score is not None:
+            given = scored[trial.name]
+            expected = normal_estimate(given.score or 0.0, given.stderr, confidence)
+            assert (trial.score.low, trial.score.high) == (expected.low, expected.high)
+
+
+def test_gains_weigh_the_tasks_as_the_document_says():
+    search, inputs, top = _finished((0.05, 0.0, 0.05, -0.05))
+    tasks = search.spec.evaluation.tasks
+    weights = {task.name: float(place**2) for place, task in enumerate(tasks, start=1)}
+    changed = [task.model_copy(update={"weight": weights[task.name]}) for task in tasks]
+    plain, weighted = build_report(search, inputs), build_report(_with(search, tasks=changed), inputs)
+    oracle = SimpleStatistics()
+    for gain in weighted.gains:
+        expected = oracle.paired(inputs.items[top.name], inputs.items[gain.baseline], weights, 0.95)
+        assert gain.difference.value == pytest.approx(expected.value)
+    assert [gain.difference.value for gain in weighted.gains] != [
+        gain.difference.value for gain in plain.gains
+    ]
+
+
 def test_headline_says_beats_only_when_the_interval_excludes_zero():
     better = build_report(*_finished((0.08, 0.0, 0.0, 0.0))[:2])
     assert "beats the full pool" in better.headline

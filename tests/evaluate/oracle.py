@@ -1,7 +1,7 @@
 """An engine that knows every answer: what it scores below 100 % is a fault of the task or of the evaluation.
 
-Used to check a task definition before money is spent on it: a gold answer that its own extraction does not find,
-an option order that differs between the process that asks and the one that scores, an item lost by a shard.
+It finds a gold answer that its own extraction does not accept, an option order that differs between the process
+that asks and the one that scores, an item lost by a shard.
 """
 
 from collections.abc import Sequence
