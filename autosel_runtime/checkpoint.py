@@ -7,14 +7,15 @@ sentence everywhere. torch, transformers and peft are imported when a function n
 import importlib
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from autosel_runtime.digest import digest, digest_file
-from autosel_runtime.errors import ConfigError, NoInputError, UnavailableError
+from autosel_runtime.errors import AutoselError, ConfigError, NoInputError, UnavailableError
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -86,10 +87,8 @@ def load_tokenizer(
     """Return the fast tokenizer of a model, with ``chat_template`` in place of its own when given."""
     transformers = require("transformers")
     source = model_source(model)
-    try:
+    with loading(f"{source}: the tokenizer cannot be loaded"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError) as error:
-        raise NoInputError(f"{source}: the tokenizer cannot be loaded: {first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ConfigError(f"{source}: the model has no fast tokenizer (tokenizer.json), which autosel needs")
     if chat_template is not None:
@@ -101,22 +100,18 @@ def load_model(model: Path | str, *, dtype: Dtype, revision: str | None = None) 
     """Return the causal language model in ``dtype`` on the CPU, in evaluation mode."""
     torch, transformers = require("torch"), require("transformers")
     source = model_source(model)
-    try:
+    with loading(f"{source}: the model cannot be loaded"):
         return transformers.AutoModelForCausalLM.from_pretrained(
             source, revision=revision, dtype=getattr(torch, dtype)
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise NoInputError(f"{source}: the model cannot be loaded: {first_line(error)}") from error
 
 
 def stored_dtype(model: Path | str, *, revision: str | None = None) -> Dtype:
     """Return the dtype the model's weights are stored in; float32 when its configuration does not say."""
     transformers = require("transformers")
     source = model_source(model)
-    try:
+    with loading(f"{source}: the model cannot be loaded"):
         config = transformers.AutoConfig.from_pretrained(source, revision=revision)
-    except (OSError, ValueError) as error:
-        raise NoInputError(f"{source}: the model cannot be loaded: {first_line(error)}") from error
     name = str(config.dtype).removeprefix("torch.")
     return "bfloat16" if name == "bfloat16" else "float16" if name == "float16" else "float32"
 
@@ -134,12 +129,16 @@ def with_adapter(model: Any, adapter: Path) -> Any:
     if not weights.is_file():
         raise NoInputError(f"{adapter}: no adapter here: the folder has no adapter_model.safetensors")
     try:
-        adapted = peft.PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
+        with loading(f"{adapter}: the adapter cannot be loaded", except_for=(ValueError, KeyError)):
+            adapted = peft.PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ConfigError(f"{adapter}: the adapter does not fit the model: {first_line(error)}") from error
     from safetensors import safe_open
 
-    with safe_open(str(weights), framework="pt") as stored:
+    with (
+        loading(f"{adapter}: the adapter cannot be loaded"),
+        safe_open(str(weights), framework="pt") as stored,
+    ):
         given = set(stored.keys())
     wanted = set(peft.get_peft_model_state_dict(adapted))
     if given != wanted:
@@ -175,6 +174,23 @@ def require(module: str) -> Any:
         loaded.utils.logging.set_verbosity_error()
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     return loaded
+
+
+@contextmanager
+def loading(what: str, *, except_for: tuple[type[Exception], ...] = ()) -> Generator[None]:
+    """Turn what libraries raise of files that are damaged or not theirs, which is anything, into NoInputError.
+
+    Errors of the device or of memory are left as they are.
+    """
+    try:
+        yield
+    except (AutoselError, RuntimeError, MemoryError, *except_for):
+        raise
+    except (OSError, ValueError) as error:
+        raise NoInputError(f"{what}: {first_line(error)}") from error
+    except Exception as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise NoInputError(f"{what}: a file of it is damaged or of another kind ({why})") from error
 
 
 def first_line(error: BaseException) -> str:

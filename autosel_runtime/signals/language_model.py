@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosel_runtime.api.signals import LanguageModelSignals
-from autosel_runtime.errors import ConfigError, DataError, NoInputError, UnavailableError
+from autosel_runtime.checkpoint import loading
+from autosel_runtime.errors import ConfigError, DataError, UnavailableError
 from autosel_runtime.signals.model_files import model_config
 from autosel_runtime.signals.segments import Segment, Tokenised, check_template, tokenise
 from autosel_runtime.signals.vocabulary import Head, token_statistics
@@ -119,17 +120,13 @@ def load(folder: Path, settings: LanguageModelSignals, template: str | None = No
     import torch
     import transformers
 
-    try:
+    with loading(f"{folder}: the tokenizer cannot be read"):
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise NoInputError(f"{folder}: the tokenizer cannot be read: {_first_line(error)}") from error
     check_template(tokenizer, template, settings.chat_template)
-    try:
+    with loading(f"{folder}: the model cannot be read"):
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype)
         )
-    except (OSError, ValueError) as error:
-        raise NoInputError(f"{folder}: the model cannot be read: {_first_line(error)}") from error
     model.requires_grad_(False)
     model = model.to(device).eval()
     loaded = LanguageModel(
@@ -297,7 +294,3 @@ def _probe(model: Any, loaded: LanguageModel) -> None:
             f"{type(model).__name__} computes its logits in a way that is not supported here (losses differ by "
             f"{float((found - expected).abs().max()):.3g} nats); choose another model for signals.languageModel.model"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -1,14 +1,18 @@
 """Reading signals: the ``Columns`` of a pool over the files of a signals folder, each column read once."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from autosel_runtime.errors import DataError, NoInputError
+from autosel_runtime.errors import AutoselError, DataError, NoInputError
 from autosel_runtime.recipe.columns import Csr, Pairs, Scalar
 from autosel_runtime.signals.samples import PoolLike
 from autosel_runtime.signals.store import GROUPS, MANIFEST, PAIRS, RANK_SUFFIX, read_manifest
@@ -63,9 +67,9 @@ class SignalColumns:
         """Return a scalar column; DataError names what exists when it is missing."""
         entry = self._entry("scalars", name, "signal")
         if ("scalar", name) not in self._held:
-            table = pq.read_table(
-                self._path(entry["file"]), columns=[name, name + RANK_SUFFIX], memory_map=True
-            )
+            path = self._path(entry["file"])
+            with _undamaged(path):
+                table = pq.read_table(path, columns=[name, name + RANK_SUFFIX], memory_map=True)
             self._held["scalar", name] = Scalar(
                 values=self._array(table.column(0).to_numpy(), np.float32, name),
                 ranks=self._array(table.column(1).to_numpy(), np.uint32, name),
@@ -76,7 +80,8 @@ class SignalColumns:
         """Return group numbers [n]; DataError names what exists when they are missing."""
         self._entry("groups", name, "groups")
         if ("groups", name) not in self._held:
-            with np.load(self._path(GROUPS), allow_pickle=False) as file:
+            path = self._path(GROUPS)
+            with _undamaged(path), np.load(path, allow_pickle=False) as file:
                 self._held["groups", name] = self._array(file[name], np.int32, name)
         return self._held["groups", name]
 
@@ -84,7 +89,8 @@ class SignalColumns:
         """Return similar pairs; DataError names what exists when they are missing."""
         self._entry("pairs", name, "pairs")
         if ("pairs", name) not in self._held:
-            with np.load(self._path(PAIRS), allow_pickle=False) as file:
+            path = self._path(PAIRS)
+            with _undamaged(path), np.load(path, allow_pickle=False) as file:
                 self._held["pairs", name] = Pairs(
                     left=file[f"{name}.left"],
                     right=file[f"{name}.right"],
@@ -117,3 +123,14 @@ class SignalColumns:
                 f"{np.dtype(dtype)}; score again"
             )
         return values
+
+
+@contextmanager
+def _undamaged(path: Path) -> Generator[None]:
+    """Turn what the libraries raise of a file that is not what was written into a sentence."""
+    try:
+        yield
+    except AutoselError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, TypeError, pa.ArrowException, BadZipFile) as error:
+        raise DataError(f"{path}: the file is damaged ({type(error).__name__}); score again") from error

@@ -16,18 +16,22 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
+from pydantic import ValidationError
 
+from autosel_runtime.api.problems import first_problem
+from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.api.search import Recipe
-from autosel_runtime.errors import DataError, OutputError
+from autosel_runtime.errors import DataError, NoInputError, OutputError
 from controller.reconcile.model import Trial
 
+IDENTITY_FILE = "search.json"
 _PASSING = "work-"
 
 
@@ -94,12 +98,35 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of the run folder; a damaged one is named."""
+def read_json(path: Path, *, having: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a JSON object of the run folder; one that is damaged, or lacks a field of ``having``, is named."""
     try:
-        return orjson.loads(path.read_bytes())
+        found = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise DataError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise NoInputError(f"{path} cannot be read: {error.strerror}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is damaged: it holds no JSON object")
+    missing = [name for name in having if name not in found]
+    if missing:
+        raise DataError(f"{path} is damaged: it has no {missing[0]}")
+    return cast("dict[str, Any]", found)
+
+
+def read_identity(folder: Path) -> tuple[dict[str, Any], RecipeSearchSpec]:
+    """Return what makes a run folder one search, and its specification; NoInputError when it is no run folder."""
+    path = folder / IDENTITY_FILE
+    if not path.exists():
+        raise NoInputError(f"{folder} is not a run folder: it has no {IDENTITY_FILE}")
+    identity = read_json(path, having=("uid", "name", "base", "started_at", "spec"))
+    try:
+        return identity, RecipeSearchSpec.model_validate(identity["spec"])
+    except ValidationError as error:
+        why = first_problem(error, RecipeSearchSpec)
+        raise DataError(
+            f"{path} was written by another version of autosel ({why}); run the search into another folder"
+        ) from error
 
 
 def save_trial(folder: Path, trial: Trial) -> None:
@@ -111,9 +138,15 @@ def save_trial(folder: Path, trial: Trial) -> None:
 
 def load_trials(folder: Path) -> tuple[Trial, ...]:
     """Read all trials of the folder, in order of name."""
-    return tuple(_trial(read_json(path)) for path in sorted((folder / "trials").glob("*.json")))
+    return tuple(_trial(path) for path in sorted((folder / "trials").glob("*.json")))
 
 
-def _trial(content: Mapping[str, Any]) -> Trial:
-    fields: dict[str, Any] = {**content, "recipe": Recipe.model_validate(content["recipe"])}
-    return Trial(**fields)
+def _trial(path: Path) -> Trial:
+    content = read_json(path, having=("name", "role", "recipe", "recipe_digest"))
+    try:
+        fields: dict[str, Any] = {**content, "recipe": Recipe.model_validate(content["recipe"])}
+        return Trial(**fields)
+    except (ValidationError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged: it is no trial ({' '.join(str(error).split())[:200]})"
+        ) from error

@@ -18,7 +18,7 @@ def look(folder: Path) -> Snapshot:
     """Read a run folder as it is, without touching it."""
     observed, _ = load_run(folder)
     path = folder / "status.json"
-    told = read_json(path) if path.exists() and not in_use(folder) else {}
+    told = read_json(path, having=("finished", "message")) if path.exists() and not in_use(folder) else {}
     return snapshot_of(observed, told, now=time.time())
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autosel_runtime.api.recipe_search import Metadata, RecipeSearch, RecipeSearchSpec
+from autosel_runtime.api.recipe_search import Metadata, RecipeSearch
 from autosel_runtime.errors import NoInputError
 from autosel_runtime.report.model import Report
 from autosel_runtime.steps.context import StepContext, open_context
@@ -15,7 +15,7 @@ from autosel_runtime.steps.document import StepDocument
 from autosel_runtime.steps.report import gather
 from autosel_runtime.store.publish import find
 from controller.local.devices import Devices
-from controller.local.folder import load_trials, read_json, scratch, write_bytes
+from controller.local.folder import load_trials, read_identity, scratch, write_bytes
 from controller.local.steps import LocalSteps
 from controller.reconcile.finish import overlap_of, trial_row
 from controller.reconcile.model import Observed, StepResult
@@ -26,11 +26,7 @@ NAMES = ("report.html", "report.json")
 
 def load_run(folder: Path) -> tuple[Observed, StepContext]:
     """Read a run folder as it is, without touching it; also give access to its store."""
-    path = folder / "search.json"
-    if not path.exists():
-        raise NoInputError(f"{folder} is not a run folder: it has no search.json")
-    identity = read_json(path)
-    spec = RecipeSearchSpec.model_validate(identity["spec"])
+    identity, spec = read_identity(folder)
     search = RecipeSearch(metadata=Metadata(name=identity["name"]), spec=spec)
     base = Path(identity["base"])
     steps = LocalSteps(folder=folder, base=base, uid=identity["uid"], devices=Devices(ids=()))

@@ -7,17 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from autosel_runtime.api.load import load_search
-from autosel_runtime.api.problems import first_problem
-from autosel_runtime.api.recipe_search import RecipeSearch, RecipeSearchSpec
-from autosel_runtime.errors import AutoselError, ConfigError, DataError
+from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.errors import AutoselError, ConfigError
 from autosel_runtime.steps.recipes import recipe_problems
 from controller.local import attempts
 from controller.local.changes import immutable_changes
 from controller.local.devices import check_devices, visible_devices
-from controller.local.folder import exclusive, load_trials, read_json, save_trial, write_json
+from controller.local.folder import (
+    IDENTITY_FILE,
+    exclusive,
+    load_trials,
+    read_identity,
+    save_trial,
+    write_json,
+)
 from controller.local.steps import LocalSteps
 from controller.local.stopping import StopRequest, stop_request
 from controller.reconcile import Observed, Plan, StepResult, reconcile
@@ -210,16 +214,9 @@ def _outcome(folder: Path, state: SearchState, results: Mapping[str, StepResult]
 
 def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
     """Return the folder's search identity, made at its first run; refuse a folder that holds another search."""
-    path = folder / "search.json"
+    path = folder / IDENTITY_FILE
     if path.exists():
-        identity = read_json(path)
-        try:
-            held = RecipeSearchSpec.model_validate(identity["spec"])
-        except ValidationError as error:
-            why = first_problem(error, RecipeSearchSpec)
-            raise DataError(
-                f"{path} was written by another version of autosel ({why}); give --out another folder"
-            ) from error
+        identity, held = read_identity(folder)
         changed = immutable_changes(held, search.spec)
         if changed:
             raise ConfigError(
@@ -242,4 +239,4 @@ def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
 def _remember(folder: Path, identity: dict[str, Any], search: RecipeSearch) -> None:
     """Keep the specification in force, for reports and for the next run."""
     identity["spec"] = search.spec.model_dump(mode="json")
-    write_json(folder / "search.json", identity)
+    write_json(folder / IDENTITY_FILE, identity)

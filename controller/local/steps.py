@@ -198,7 +198,7 @@ class LocalSteps:
             if process is not None:
                 process.join(timeout=attempts.GRACE_SECONDS)  # for its exit code
             self._write_outcome(folder, attempts.KILLED, _death(process))
-        outcome = read_json(folder / "outcome.json")
+        outcome = read_json(folder / "outcome.json", having=("exit_code", "started_at", "finished_at"))
         code = int(outcome["exit_code"])
         result = StepResult(
             attempt=attempt,
