@@ -28,6 +28,7 @@ from autosel_runtime.api.search import Recipe, SearchSettings
 from autosel_runtime.errors import AutoselError
 from autosel_runtime.recipe.catalog import CATALOG, recipe_digest
 from autosel_runtime.recipe.execute import execute
+from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.prepared import prepare
 from autosel_runtime.search import surrogate
 from autosel_runtime.search.features import Point
@@ -83,7 +84,7 @@ class Pool:
 def make_pool(family: str, seed: int, count: int) -> tuple[Pool, list[TrialRecord]]:
     """Return a pool, scaled, and ``count`` distinct random recipes as pending records."""
     land = landscape(family, seed)
-    pool = Pool(land=land, space=space_of(CATALOG, land.columns.names, SearchSettings()))
+    pool = Pool(land=land, space=space_of(CATALOG, PoolFacts(names=land.columns.names), SearchSettings()))
     rng = np.random.default_rng(np.random.SeedSequence([seed, 160]))
     records: list[TrialRecord] = []
     while len(records) < count:
@@ -298,7 +299,7 @@ def run_free(pool: Pool, search: Free, seed: int) -> tuple[str, float]:
             history,
             count=1,
             catalog=CATALOG,
-            available=pool.columns.names,
+            facts=PoolFacts(names=pool.columns.names),
             rows=pool.columns.rows,
             materialise=pool.materialise,
             complete=None,

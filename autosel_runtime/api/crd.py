@@ -78,10 +78,9 @@ def _recipe_search() -> Schema:
                 f"{step}.nodes must be 1: {ONLY_MULTI_NODE}",
                 ".nodes",
             )
-    sources = spec["properties"]["pool"]["properties"]["sources"]["items"]
-    _add_rule(
-        sources, "has(self.mapping) == (self.format == 'mapping')", "mapping and format: mapping go together"
-    )
+    for records in (spec["properties"]["pool"]["properties"]["sources"], spec["properties"]["targets"]):
+        rule = "has(self.mapping) == (self.format == 'mapping')"
+        _add_rule(records["items"], rule, "mapping and format: mapping go together")
     evaluation = spec["properties"]["evaluation"]["properties"]
     for tasks in ("tasks", "outOfDomain"):
         _add_rule(

@@ -1,14 +1,16 @@
 """How a trained model is scored."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from autosel_runtime.api.common import Model, Name, Seed
+from autosel_runtime.api.findings import Finding, Ruled, repeated_names
 from autosel_runtime.api.uris import InputUri
 
 
-class Task(Model):
+class Task(Ruled):
     """One benchmark: items, prompt, extraction and metric as data."""
 
     name: Name = Field(description="Task name, unique in the search.", examples=["gsm8k"])
@@ -36,14 +38,17 @@ class Task(Model):
     )
     weight: float = Field(default=1.0, gt=0.0, le=1000.0, description="Weight in the score.", examples=[1.0])
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> "Task":
+    def disagreements(self) -> Iterator[Finding]:
+        """Two sources of one task."""
         if self.lm_eval is not None and (self.definition is not None or self.uri is not None):
-            raise ValueError("lmEval excludes definition and uri")
-        return self
+            yield Finding(
+                field=("lmEval",),
+                message="lmEval excludes definition and uri",
+                reads=(("definition",), ("uri",)),
+            )
 
 
-class EvaluationSpec(Model):
+class EvaluationSpec(Ruled):
     """The objective: weighted mean of the tasks' scores, each on its search half."""
 
     tasks: Annotated[list[Task], Field(min_length=1, max_length=64)] = Field(
@@ -73,12 +78,19 @@ class EvaluationSpec(Model):
         examples=[["models/qwen2.5-7b"]],
     )
 
-    @model_validator(mode="after")
-    def _task_names_are_unique(self) -> "EvaluationSpec":
-        names = [task.name for task in [*self.tasks, *self.out_of_domain]]
-        if len(set(names)) != len(names):
-            raise ValueError("task names must differ")
-        return self
+    def disagreements(self) -> Iterator[Finding]:
+        """Tasks of one name, out-of-domain ones included."""
+        names = [task.name for task in self.tasks]
+        yield from repeated_names(("tasks",), names, "task names")
+        others = [task.name for task in self.out_of_domain]
+        yield from repeated_names(("outOfDomain",), others, "task names")
+        for index, name in enumerate(others):
+            if name in names:
+                yield Finding(
+                    field=("outOfDomain", index, "name"),
+                    message=f"task names must differ; {name!r} is one of tasks, too",
+                    reads=(("tasks",),),
+                )
 
 
 class Baselines(Model):

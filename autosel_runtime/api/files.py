@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from autosel_runtime.api.findings import Finding
 from autosel_runtime.api.recipe_search import RecipeSearch
-from autosel_runtime.api.yaml_tree import Document, Path_, field_text
-from autosel_runtime.errors import Problem
+from autosel_runtime.api.yaml_tree import Path_
 
 _GLOB = frozenset("*?[")
 _MODEL_FILES = ("config.json", "adapter_config.json")
 _TASK_FILES = (".yaml", ".yml", ".json")
 
 
-def missing_files(search: RecipeSearch, *, document: Document, file: str, base: Path) -> list[Problem]:
-    """Return a Problem for every relative file of ``search`` that is not below ``base``, or is no model but must be."""
+def missing_files(search: RecipeSearch, base: Path) -> list[Finding]:
+    """Return a finding for every relative file of ``search`` that is not below ``base``, or is no model but must be."""
     found = [
         (path, f"{'no file matches' if _GLOB & set(uri) else 'there is no file or folder'} {base / uri}")
         for path, uri in (*_files(search), *_models(search, base))
@@ -24,10 +24,7 @@ def missing_files(search: RecipeSearch, *, document: Document, file: str, base: 
         for path, uri in _all_models(search)
         if _is_relative(uri) and (base / uri).is_dir() and not _is_model(base / uri)
     ]
-    return [
-        Problem(file=file, line=document.line_of(path), field=field_text(path), message=message)
-        for path, message in found
-    ]
+    return [Finding(field=path, message=message) for path, message in found]
 
 
 def _files(search: RecipeSearch) -> Iterator[tuple[Path_, str]]:

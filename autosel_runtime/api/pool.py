@@ -1,10 +1,12 @@
 """The pool and the targets: where samples come from and how their fields are read."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from autosel_runtime.api.common import Model, Name, Seed
+from autosel_runtime.api.findings import Finding, Ruled, repeated_names
 from autosel_runtime.api.uris import InputUri
 
 Format = Literal[
@@ -44,10 +46,10 @@ class FieldMapping(Model):
     )
 
 
-class PoolSource(Model):
-    """One source of samples: a file, a folder or a glob, and the format of its records."""
+class Records(Ruled):
+    """Records of one name: where they lie and how one of them is read."""
 
-    name: Name = Field(description="Source name, the group of mixing operators.", examples=["gsm8k"])
+    name: Name = Field(description="Name.", examples=["gsm8k"])
     uri: InputUri = Field(
         description="File, folder or glob, here (relative paths start at the document's folder) or s3://bucket/key. "
         "JSONL, JSON array, Parquet and Arrow, plain or .gz or .zst.",
@@ -63,6 +65,21 @@ class PoolSource(Model):
         description="Templates for format mapping.",
         examples=[{"user": "{q}", "assistant": "{a}"}],
     )
+
+    def disagreements(self) -> Iterator[Finding]:
+        """A mapping that nothing reads, or a format that lacks it."""
+        if (self.mapping is not None) != (self.format == "mapping"):
+            yield Finding(
+                field=("format",) if self.mapping is None else ("mapping",),
+                message="mapping and format: mapping go together",
+                reads=(("mapping",), ("format",)),
+            )
+
+
+class PoolSource(Records):
+    """One source of samples: a file, a folder or a glob, and the format of its records."""
+
+    name: Name = Field(description="Source name, the group of mixing operators.", examples=["gsm8k"])
     limit: int | None = Field(
         default=None,
         ge=1,
@@ -71,14 +88,8 @@ class PoolSource(Model):
         examples=[10000],
     )
 
-    @model_validator(mode="after")
-    def _mapping_belongs_to_its_format(self) -> "PoolSource":
-        if (self.mapping is not None) != (self.format == "mapping"):
-            raise ValueError("mapping and format: mapping go together")
-        return self
 
-
-class PoolSpec(Model):
+class PoolSpec(Ruled):
     """The fixed pool that every recipe selects from."""
 
     sources: Annotated[list[PoolSource], Field(min_length=1, max_length=256)] = Field(
@@ -92,26 +103,17 @@ class PoolSpec(Model):
         examples=[0.05],
     )
 
-    @model_validator(mode="after")
-    def _source_names_are_unique(self) -> "PoolSpec":
-        names = [source.name for source in self.sources]
-        if len(set(names)) != len(names):
-            raise ValueError("source names must differ")
-        return self
+    def disagreements(self) -> Iterator[Finding]:
+        """Sources of one name."""
+        yield from repeated_names(("sources",), [source.name for source in self.sources], "source names")
 
 
-class Target(Model):
+class Target(Records):
     """Query samples that say what the model shall become good at; never evaluated, never trained on."""
 
     name: Name = Field(description="Benchmark name, the key of its relevance signal.", examples=["gsm8k"])
     uri: InputUri = Field(
         description="File of query samples, here or s3://bucket/key.", examples=["targets/gsm8k.jsonl"]
-    )
-    format: Format = Field(default="auto", description="Record format.", examples=["question_answer"])
-    mapping: FieldMapping | None = Field(
-        default=None,
-        description="Templates for format mapping.",
-        examples=[{"user": "{q}", "assistant": "{a}"}],
     )
     limit: int = Field(
         default=256,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from autosel_runtime.api.yaml_tree import Document, Path_, field_text
@@ -36,7 +37,7 @@ def problems_of(
     """Return one Problem for each finding of pydantic, in the order of the document's lines."""
     problems: list[Problem] = []
     for detail in error.errors(include_url=False):
-        path = _document_path(detail["loc"])
+        path = document_path(detail["loc"])
         problems.append(
             Problem(
                 file=file,
@@ -51,7 +52,7 @@ def problems_of(
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first finding of pydantic as ``field: sentence``; without a field when the whole value is meant."""
     first = error.errors(include_url=False)[0]
-    field = field_text(_document_path(first["loc"]))
+    field = field_text(document_path(first["loc"]))
     return f"{field + ': ' if field else ''}{_message(first, model)}"
 
 
@@ -67,7 +68,8 @@ def meant(found: str, allowed: Iterable[str]) -> str:
     return f"; did you mean {by_fold[near[0]]}?" if near else ""
 
 
-def _document_path(location: tuple[int | str, ...]) -> Path_:
+def document_path(location: tuple[int | str, ...]) -> Path_:
+    """Return the place of a finding of pydantic in the document."""
     # pydantic appends "[key]" when a mapping's key is meant
     return tuple(part for part in location if part != "[key]")
 
@@ -114,6 +116,14 @@ def _unknown_field(location: tuple[int | str, ...], model: type[BaseModel]) -> s
     allowed = fields_of(owner) if owner is not None else []
     hint = meant(str(location[-1]), allowed)
     return f"the field is unknown{hint or ';'} allowed: {', '.join(allowed)}"
+
+
+def field_at(model: type[BaseModel], path: Path_) -> FieldInfo | None:
+    """Return the field at ``path`` of documents of ``model``, None when no model has a field of that name there."""
+    owner = _model_at(model, path[:-1]) if path and isinstance(path[-1], str) else None
+    if owner is None:
+        return None
+    return {field.alias or name: field for name, field in owner.model_fields.items()}.get(str(path[-1]))
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -1,11 +1,13 @@
 """RecipeSearch: the one document that describes a search."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from autosel_runtime.api.common import API_VERSION, LabelKey, Labels, Model
 from autosel_runtime.api.evaluation import Baselines, EvaluationSpec
+from autosel_runtime.api.findings import Finding, Ruled, repeated_names
 from autosel_runtime.api.pool import PoolSpec, Target
 from autosel_runtime.api.resources import Scheduling, StepsSpec, StorageSpec
 from autosel_runtime.api.search import Budget, FailurePolicy, SearchSettings
@@ -37,7 +39,7 @@ class Metadata(Model):
     )
 
 
-class RecipeSearchSpec(Model):
+class RecipeSearchSpec(Ruled):
     """What to search for, with what, and for how long."""
 
     pool: PoolSpec = Field(
@@ -102,16 +104,21 @@ class RecipeSearchSpec(Model):
         default="Accepted", description="When condition Ready turns true.", examples=["Finished"]
     )
 
-    @model_validator(mode="after")
-    def _settings_agree(self) -> "RecipeSearchSpec":
+    def disagreements(self) -> Iterator[Finding]:
+        """What two sections say against each other."""
         if self.parallelism > self.budget.evaluations:
-            raise ValueError("parallelism must not exceed budget.evaluations")
+            yield Finding(
+                field=("parallelism",),
+                message="parallelism must not exceed budget.evaluations",
+                reads=(("budget", "evaluations"),),
+            )
         if self.search.proposer == "llm" and self.search.llm is None:
-            raise ValueError("search.proposer llm needs search.llm")
-        names = [target.name for target in self.targets]
-        if len(set(names)) != len(names):
-            raise ValueError("target names must differ")
-        return self
+            yield Finding(
+                field=("search", "proposer"),
+                message="search.proposer llm needs search.llm",
+                reads=(("search", "llm"),),
+            )
+        yield from repeated_names(("targets",), [target.name for target in self.targets], "target names")
 
 
 # Fields of the spec that a running search obeys when they change; all others are fixed at its start.

@@ -1,10 +1,12 @@
 """Where steps run and where their data lies."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from autosel_runtime.api.common import FreeObject, Labels, Model, ShortText, Uri
+from autosel_runtime.api.findings import Finding, Ruled
 from autosel_runtime.api.search import SecretKeyRef
 
 StepName = Literal["prepare", "score", "suggest", "materialize", "train", "evaluate", "report"]
@@ -77,7 +79,7 @@ class StepResources(Model):
     )
 
 
-class StepsSpec(Model):
+class StepsSpec(Ruled):
     """Resources by step; a step that is left out takes the defaults."""
 
     prepare: StepResources = Field(
@@ -102,15 +104,14 @@ class StepsSpec(Model):
         default=StepResources(), description="Writes the report.", examples=[{"cpu": "1"}]
     )
 
-    @model_validator(mode="after")
-    def _no_field_does_nothing(self) -> "StepsSpec":
+    def disagreements(self) -> Iterator[Finding]:
+        """Fields that would do nothing."""
         for step in StepsSpec.model_fields:
             resources: StepResources = getattr(self, step)
             if resources.shards > 1 and step not in SHARDED_STEPS:
-                raise ValueError(f"{step}.shards must be 1: {ONLY_SHARDED}")
+                yield Finding(field=(step, "shards"), message=f"{step}.shards must be 1: {ONLY_SHARDED}")
             if resources.nodes > 1 and step != MULTI_NODE_STEP:
-                raise ValueError(f"{step}.nodes must be 1: {ONLY_MULTI_NODE}")
-        return self
+                yield Finding(field=(step, "nodes"), message=f"{step}.nodes must be 1: {ONLY_MULTI_NODE}")
 
 
 class Scheduling(Model):

@@ -27,13 +27,13 @@ def validate(
     Every problem is reported with file, line and field; the exit code is 65 if there is one.
     """
     from autosel_runtime.api.load import check_documents
-    from autosel_runtime.steps.recipes import recipe_problems
+    from autosel_runtime.steps.validity import search_problems
 
     if len(files) == 1 and not files[0].is_file():
         raise NoInputError(
             f"{files[0]} {'is a folder, not a file' if files[0].is_dir() else 'does not exist'}"
         )
-    problems = check_documents(files, also=recipe_problems)
+    problems = check_documents(files, also=search_problems)
     if problems:
         raise InvalidDocumentError(problems)
     if json_output:

@@ -150,10 +150,11 @@ def _floor_problem(pairs: str, threshold: float, floor: float) -> str | None:
     )
 
 
-def minhash_threshold(params: Params) -> float | None:
-    """Return the similarity of MinHash signatures that a step asks for, None when it reads none."""
-    asked = _semantic_pairs(params) if isinstance(params, Preference) else None
-    return asked[1] if asked is not None and asked[0] == "minhash" else None
+def stored_pairs(params: Params) -> tuple[str, float] | None:
+    """Return which pairs a step reads and from which similarity on, None when it reads none."""
+    if not isinstance(params, Preference):
+        return None
+    return _semantic_pairs(params) or _semdedup_pairs(params)
 
 
 OPERATORS = (

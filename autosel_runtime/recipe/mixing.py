@@ -11,7 +11,7 @@ Without oversampling a source gives at most c_s; what it cannot give is shared a
 
 import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -163,21 +163,22 @@ def _apply_mix(
 
 
 def _apply_source_mix(mask: Mask, columns: PreparedColumns, params: SourceMixParams, seed: int) -> Outcome:
-    problem = _unknown_sources(params.weights, columns)
+    problem = unknown_sources(params.weights, columns.source_names)
     if problem:
         raise DataError(problem)
     return _apply_mix(mask, columns, params, seed, [params.weights.get(s, 0.0) for s in columns.source_names])
 
 
-def _unknown_sources(weights: Mapping[str, float], columns: Columns) -> str | None:
-    unknown = sorted(set(weights) - set(columns.source_names))
+def unknown_sources(weights: Collection[str], sources: Sequence[str]) -> str | None:
+    """Return the sentence about weights for sources that a pool does not have, None when it has all."""
+    unknown = sorted(set(weights) - set(sources))
     if not unknown:
         return None
-    return f"unknown source {', '.join(map(repr, unknown))}; the pool has: {', '.join(columns.source_names)}"
+    return f"unknown source {', '.join(map(repr, unknown))}; the pool has: {', '.join(sources)}"
 
 
 def _check_source_mix(params: SourceMixParams, columns: Columns) -> list[str]:
-    problem = _unknown_sources(params.weights, columns)
+    problem = unknown_sources(params.weights, columns.source_names)
     return [f"weights: {problem}"] if problem else []
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from autosel_runtime.api.search import SearchSettings
+from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.operator import Catalog
 from autosel_runtime.search.candidates import Candidate, Intake, Materialise, known_of
 from autosel_runtime.search.diagnostics import (
@@ -36,7 +37,7 @@ def propose(
     *,
     count: int,
     catalog: Catalog,
-    available: frozenset[str],
+    facts: PoolFacts,
     rows: int,
     materialise: Materialise,
     complete: Completion | None,
@@ -44,14 +45,14 @@ def propose(
 ) -> tuple[list[Proposal], Diagnostics]:
     """Return up to ``count`` recipes to try, and why these.
 
-    ``catalog`` operators by name, built in and extensions; ``available`` names of the signals that exist; ``rows``
-    of the pool; ``materialise(recipe, seed)`` gives the realised subset or the reason why there is none;
+    ``catalog`` operators by name, built in and extensions; ``facts`` of the pool; ``rows``
+    of it; ``materialise(recipe, seed)`` gives the realised subset or the reason why there is none;
     ``complete`` asks an LLM and is used by the llm proposer only. Fewer proposals than asked for come with a reason
     in the diagnostics. ConfigError and DataError for settings or a history that cannot be.
     """
     inputs = Inputs(
         settings=settings,
-        space=space_of(catalog, available, settings),
+        space=space_of(catalog, facts, settings),
         rows=rows,
         materialise=materialise,
         complete=complete,

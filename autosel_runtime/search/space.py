@@ -13,7 +13,8 @@ import numpy as np
 
 from autosel_runtime.api.search import Recipe, RecipeStep, SearchSettings
 from autosel_runtime.errors import ConfigError
-from autosel_runtime.recipe.catalog import recipe_digest, validate_recipe
+from autosel_runtime.recipe.catalog import recipe_digest, unknown_operator, validate_recipe
+from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.operator import Catalog, Operator, Tunable
 
 RANDOM_SUBSET = "random_subset"  # twice in a recipe it only draws again
@@ -172,34 +173,23 @@ class CatalogRules:
         return recipe_digest(recipe, self.catalog)
 
 
-def space_of(catalog: Catalog, available: frozenset[str], settings: SearchSettings) -> Space:
+def space_of(catalog: Catalog, facts: PoolFacts, settings: SearchSettings) -> Space:
     """Return the part of the catalog that a search may propose.
 
-    Without ``settings.operators`` these are all searchable operators whose signals are in ``available``; choices of
-    a knob whose signals are missing are left out. ConfigError when a listed operator does not exist, or needs a
-    signal that does not.
+    Without ``settings.operators`` these are all searchable operators whose signals the pool has; choices of a knob
+    whose signals are missing are left out. ConfigError when a listed operator cannot be used.
     """
     for name in settings.operators or ():
-        if name not in catalog:
-            raise ConfigError(
-                f"search.operators: {name!r} is no operator; there are: {', '.join(sorted(catalog))}"
-            )
+        problem = operator_problem(name, catalog, facts)
+        if problem is not None:
+            raise ConfigError(f"search.operators: {problem}")
     found: dict[str, OperatorSpace] = {}
     for name, operator in sorted(catalog.items()):
         if settings.operators is not None and name not in settings.operators:
             continue
-        space = _operator_space(operator, available)
+        space = _operator_space(operator, facts.names)
         if space is not None:
             found[name] = space
-        elif settings.operators is not None:
-            some = {tunable.name: _some(tunable) for tunable in operator.tunables}
-            missing = (
-                sorted(set(_needs(operator, some, available)) - available) if operator.searchable else []
-            )
-            raise ConfigError(
-                f"search.operators: {name} cannot be used: "
-                + (f"signals are missing: {', '.join(missing)}" if missing else "it has nothing to tune")
-            )
     for step in (step for recipe in settings.seed_recipes for step in recipe.steps):
         operator = catalog.get(step.operator)
         if operator is not None and operator.name not in found:
@@ -212,9 +202,30 @@ def space_of(catalog: Catalog, available: frozenset[str], settings: SearchSettin
             )
     return Space(
         operators=found,
-        rules=CatalogRules(catalog=catalog, available=available),
+        rules=CatalogRules(catalog=catalog, available=facts.names),
         max_steps=settings.max_steps,
     )
+
+
+def operator_problem(name: str, catalog: Catalog, facts: PoolFacts) -> str | None:
+    """Return why a search over this pool cannot propose the operator ``name``, or None."""
+    operator = catalog.get(name)
+    if operator is None:
+        return unknown_operator(name, catalog)
+    if _operator_space(operator, facts.names) is not None:
+        return None
+    if not operator.searchable:
+        return f"{name} has nothing that a search can tune; use it in seedRecipes"
+    missing = missing_signals(operator, facts)
+    return f"{name} needs {', '.join(missing) or 'signals'}, which this search does not compute"
+
+
+def missing_signals(operator: Operator, facts: PoolFacts) -> list[str]:
+    """Return the signals that a step of ``operator`` made of tunables needs and the pool does not have."""
+    if not operator.searchable:
+        return []
+    some = {tunable.name: _some(tunable) for tunable in operator.tunables}
+    return sorted(set(_needs(operator, some, facts.names)) - facts.names)
 
 
 def _operator_space(operator: Operator, available: frozenset[str]) -> OperatorSpace | None:

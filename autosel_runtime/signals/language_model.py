@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from autosel_runtime.api.signals import LanguageModelSignals
 from autosel_runtime.checkpoint import loading
 from autosel_runtime.errors import ConfigError, DataError, UnavailableError
+from autosel_runtime.signals.expected import LANGUAGE_MODEL
 from autosel_runtime.signals.model_files import model_config
 from autosel_runtime.signals.segments import Segment, Tokenised, check_template, tokenise
 from autosel_runtime.signals.vocabulary import Head, token_statistics
@@ -36,17 +37,6 @@ if TYPE_CHECKING:
 
     from autosel_runtime.pool.sample import Sample
 
-COLUMNS = (
-    "nll_full",
-    "nll_cond",
-    "nll_answer",
-    "ifd",
-    "ifd_full",
-    "varentropy",
-    "varentropy_answer",
-    "tokens",
-    "answer_tokens",
-)
 _PROBE_TOKENS = 16
 
 
@@ -221,7 +211,7 @@ def language_model_arrays(
         "answer_tokens": np.array([chat.answer_tokens for chat in chats], dtype=np.float64),
     }
     arrays: dict[str, NDArray[Any]] = {}
-    for name in COLUMNS:
+    for name in LANGUAGE_MODEL:
         column = np.full(len(tokenised.chats), np.nan, dtype=np.float32)
         column[rows] = values[name]
         arrays[name] = column

@@ -63,6 +63,11 @@ class SignalColumns:
         """Names of the scalars, groups and pairs that exist."""
         return frozenset([*self.manifest["scalars"], *self.manifest["groups"], *self.manifest["pairs"]])
 
+    @property
+    def floors(self) -> dict[str, float]:
+        """The least similarity for which pairs of a name are stored."""
+        return {name: entry["floor"] for name, entry in self.manifest["pairs"].items()}
+
     def scalar(self, name: str) -> Scalar:
         """Return a scalar column; DataError names what exists when it is missing."""
         entry = self._entry("scalars", name, "signal")

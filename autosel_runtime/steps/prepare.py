@@ -55,6 +55,7 @@ def prepare(context: StepContext) -> StepOutput:
     targets = digest({name: [sample.id for sample in samples] for name, samples in queries.items()})
     folder = fresh(context.work / "pool")
     manifest = build_pool(spec.pool, base=base, out=folder, bring=bring)
+    _check_recipes(spec, [source.name for source in manifest.source_rows])
     prefix = f"pools/{short(manifest.digest, 24)}"
     if find(context.store, prefix) is None:
         publish(
@@ -96,11 +97,13 @@ def prepare(context: StepContext) -> StepOutput:
     )
 
 
-def _check_recipes(spec: RecipeSearchSpec) -> None:
-    """Refuse operators that do not exist and seed recipes that no pool could make valid."""
+def _check_recipes(spec: RecipeSearchSpec, sources: Sequence[str] | None = None) -> None:
+    """Refuse operators and seed recipes that cannot run, before anything is trained."""
     catalog_of(spec)  # an extension that cannot be loaded has an error of its own
-    for path, message in spec_problems(spec):
-        raise DataError(f"{field_text(('spec', *path))}: {message}")
+    problems = spec_problems(spec, sources=sources)
+    if problems:
+        sentences = [f"{field_text(('spec', *found.field))}: {found.message}" for found in problems]
+        raise DataError("; ".join(sentences))
 
 
 def load_tasks(spec: EvaluationSpec, base: Path, *, bring: Bring | None = None) -> dict[str, LoadedTask]:

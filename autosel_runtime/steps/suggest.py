@@ -15,6 +15,7 @@ from autosel_runtime.api.search import LlmEndpoint, Recipe, SearchSettings
 from autosel_runtime.digest import canonical_json
 from autosel_runtime.errors import AutoselError, ConfigError, DataError, ExtensionError
 from autosel_runtime.recipe.execute import PrefixCache, execute
+from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.mask import subset_digester
 from autosel_runtime.recipe.operator import Catalog
 from autosel_runtime.recipe.prepared import prepare as prepare_columns
@@ -36,8 +37,9 @@ def suggest(context: StepContext) -> StepOutput:
     pool = open_pool(context)
     columns = open_columns(context, pool)
     catalog = catalog_of(context.spec)
+    facts = PoolFacts(names=columns.names, sources=columns.source_names, floors=columns.floors)
     if ordinal == 0:
-        return _choose(context.spec.search, history, catalog, columns.names, pool.rows)
+        return _choose(context.spec.search, history, catalog, facts, pool.rows)
 
     prefixes = {
         key: row["subset"]
@@ -71,7 +73,7 @@ def suggest(context: StepContext) -> StepOutput:
         history,
         count=1,
         catalog=catalog,
-        available=columns.names,
+        facts=facts,
         rows=pool.rows,
         materialise=materialise,
         complete=_completion(context),
@@ -109,10 +111,10 @@ def _choose(
     settings: SearchSettings,
     history: Sequence[TrialRecord],
     catalog: Catalog,
-    available: frozenset[str],
+    facts: PoolFacts,
     rows: int,
 ) -> StepOutput:
-    found = incumbent(history, space_of(catalog, available, settings), rows=rows, seed=settings.seed)
+    found = incumbent(history, space_of(catalog, facts, settings), rows=rows, seed=settings.seed)
     if found is None:
         raise DataError("no trial succeeded, so there is nothing to choose from")
     why = "the highest score on the search half"

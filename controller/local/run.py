@@ -10,7 +10,7 @@ from typing import Any
 from autosel_runtime.api.load import load_search
 from autosel_runtime.api.recipe_search import RecipeSearch
 from autosel_runtime.errors import AutoselError, ConfigError
-from autosel_runtime.steps.recipes import recipe_problems
+from autosel_runtime.steps.validity import search_problems
 from controller.local import attempts
 from controller.local.changes import immutable_changes
 from controller.local.devices import check_devices, visible_devices
@@ -58,7 +58,7 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
     finished step.
     """
     seen = _modified(document)
-    search = load_search(document, also=recipe_problems)
+    search = load_search(document, also=search_problems)
     with exclusive(folder), stop_request() as stop:
         base = document.resolve().parent
         devices = visible_devices()

@@ -138,6 +138,11 @@ def test_changes_that_are_refused(kubectl: Kubectl, old: str, new: str, message:
         ("name: quick", "name: a.b", "metadata.name must not contain a dot"),
         ("search: {", "search: {proposer: llm, ", "search.proposer llm needs search.llm"),
         ("name: alpaca", "format: mapping, name: alpaca", "mapping and format: mapping go together"),
+        (
+            "model: ",
+            "targets: [{name: t, uri: t.jsonl, mapping: {user: '{q}', assistant: '{a}'}}]\n  model: ",
+            "mapping and format: mapping go together",
+        ),
         ("name: gsm8k", "name: gsm8k, lmEval: x, uri: items", "lmEval excludes definition and uri"),
         ("[{name: alpaca, uri: a.jsonl}]", "[{name: a, uri: b}, {name: a, uri: c}]", "Duplicate value"),
         ("steps: {", "steps: {prepare: {shards: 2}, ", "prepare.shards must be 1: only score and evaluate"),

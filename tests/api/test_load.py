@@ -89,12 +89,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         (
             "2e-5",
             "2e-5\n  steps: {prepare: {shards: 2}}",
-            ":12: spec.steps: prepare.shards must be 1: only score and evaluate can be shared out",
+            ":12: spec.steps.prepare.shards: prepare.shards must be 1: only score and evaluate can be shared out",
         ),
         (
             "2e-5",
             "2e-5\n  steps: {evaluate: {nodes: 2}}",
-            ":12: spec.steps: evaluate.nodes must be 1: only train can span several pods",
+            ":12: spec.steps.evaluate.nodes: evaluate.nodes must be 1: only train can span several pods",
         ),
         (
             "2e-5",
@@ -133,12 +133,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         (
             "uri: items.jsonl}",
             "lmEval: x, uri: items.jsonl}",
-            ":13: spec.evaluation.tasks[0]: lmEval excludes definition and uri",
+            ":13: spec.evaluation.tasks[0].lmEval: lmEval excludes definition and uri",
         ),
         (
             "  training:",
             "  parallelism: 99\n  training:",
-            ":4: spec: parallelism must not exceed budget.evaluations",
+            ":10: spec.parallelism: parallelism must not exceed budget.evaluations",
         ),
         (
             "RecipeSearch",
@@ -162,8 +162,7 @@ def test_problems_are_precise(tmp_path: Path, old: str, new: str, problem: str) 
 
 
 def test_features_that_nobody_computes_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "search.yaml"
-    path.write_text(GOOD + "  signals: {sae: {uri: sae/layers.26, hookpoint: layers.26}}\n")
+    path = _write(tmp_path, GOOD + "  signals: {sae: {uri: sae/layers.26, hookpoint: layers.26}}\n")
     with pytest.raises(InvalidDocumentError) as raised:
         load_search(path)
     [problem] = raised.value.problems

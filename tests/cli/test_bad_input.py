@@ -191,7 +191,7 @@ def test_the_same_as_one_json_document(line: str) -> None:
     assert answer.err == ""
 
 
-def test_five_mistakes_are_reported_together_with_their_lines() -> None:
+def test_all_mistakes_are_reported_together_with_their_lines() -> None:
     answer = autosel("validate", "five.yaml", "--json")
     assert answer.code == 65
     found = {(problem["line"], problem["field"]) for problem in answer.json["problems"]}
@@ -200,6 +200,7 @@ def test_five_mistakes_are_reported_together_with_their_lines() -> None:
         (9, "spec.training.method"),
         (9, "spec.training.epoch"),
         (11, "spec.budget.evaluations"),
+        (10, "spec.evaluation.tasks[0].name"),
         (12, "spec.parallelism"),
     }
     text = autosel("validate", "five.yaml")

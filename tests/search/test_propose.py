@@ -40,7 +40,8 @@ def test_every_proposal_is_valid_and_inside_the_bounds(finished: tuple[World, li
     for record in history:
         trials = [r.recipe_digest for r in history[: record.ordinal]]
         assert (
-            validate_recipe(record.recipe, CATALOG, world.available, SETTINGS.max_steps, trials=trials) == []
+            validate_recipe(record.recipe, CATALOG, world.facts.names, SETTINGS.max_steps, trials=trials)
+            == []
         )
         assert record.size >= SETTINGS.min_samples
         assert sum(step.operator == "random_subset" for step in record.recipe.steps) <= 1
@@ -195,9 +196,9 @@ def test_a_pool_of_one_row_ends_with_a_reason() -> None:
 
 def test_without_usable_operators_nothing_is_proposed() -> None:
     world = World(signals=())
-    with pytest.raises(ConfigError, match="signals are missing: ifd"):
+    with pytest.raises(ConfigError, match="ifd_filter needs ifd, which this search does not compute"):
         world.ask(SearchSettings(operators=["ifd_filter"]), [])
-    with pytest.raises(ConfigError, match="no operator"):
+    with pytest.raises(ConfigError, match="unknown operator 'no_such'"):
         world.ask(SearchSettings(operators=["no_such"]), [])
 
 

@@ -11,6 +11,7 @@ from autosel_runtime.errors import AutoselError
 from autosel_runtime.recipe.catalog import CATALOG, recipe_digest
 from autosel_runtime.recipe.columns import ArrayColumns, Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
+from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.prepared import prepare
 from autosel_runtime.search.diagnostics import Diagnostics
 from autosel_runtime.search.history import Proposal, Realised, TrialRecord
@@ -44,11 +45,11 @@ class World:
         self.worth = rng.normal(size=self.rows)
 
     @property
-    def available(self) -> frozenset[str]:
-        return frozenset(self.signals)
+    def facts(self) -> PoolFacts:
+        return PoolFacts(names=frozenset(self.signals))
 
     def space(self, settings: SearchSettings | None = None) -> Space:
-        return space_of(CATALOG, self.available, settings or SearchSettings())
+        return space_of(CATALOG, self.facts, settings or SearchSettings())
 
     def materialise(self, recipe: Recipe, seed: int) -> Realised | str:
         self.calls += 1
@@ -82,7 +83,7 @@ class World:
             history,
             count=count,
             catalog=CATALOG,
-            available=self.available,
+            facts=self.facts,
             rows=self.rows,
             materialise=self.materialise,
             complete=complete,

@@ -14,6 +14,7 @@ from autosel_runtime.checkpoint import model_digest  # noqa: E402
 from autosel_runtime.errors import ConfigError, DataError, NoInputError, UnavailableError  # noqa: E402
 from autosel_runtime.pool.sample import make_sample  # noqa: E402
 from autosel_runtime.signals import language_model as lm  # noqa: E402
+from autosel_runtime.signals.expected import LANGUAGE_MODEL  # noqa: E402
 from autosel_runtime.signals.segments import Segment, make_chat, tokenise  # noqa: E402
 from autosel_runtime.signals.vocabulary import Head, token_statistics  # noqa: E402
 
@@ -206,7 +207,7 @@ def test_what_has_no_answer_or_no_rendering_is_missing(model):
     assert [chat_ is None for chat_ in tokenised.chats] == [True, True, False]
     assert tokenised.refusal == f"sample {SAMPLES[2].id}: no system"
     arrays = lm.language_model_arrays(model, tokenised)
-    for name in lm.COLUMNS:
+    for name in LANGUAGE_MODEL:
         assert np.isnan(arrays[name]).tolist() == [True, True, False], name
     assert arrays["note.language_model_refused"].tolist() == [1]
     refused = tokenise([SAMPLES[2]], model.tokenizer, template=strict, use_template=True, max_tokens=256)

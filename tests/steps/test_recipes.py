@@ -7,14 +7,15 @@ import yaml
 
 from autosel_runtime.api.load import check_documents, load_search
 from autosel_runtime.errors import InvalidDocumentError
-from autosel_runtime.steps.recipes import recipe_problems
+from autosel_runtime.steps.validity import search_problems
 from tests.kube.samples import search_manifest
 
 
 def document(folder: Path, **search: object) -> Path:
     """Write a valid search with other settings of ``spec.search``."""
     manifest = search_manifest()
-    spec = {**manifest["spec"], "search": search}
+    tasks = [{"name": "gsm8k", "uri": "gsm8k.jsonl"}]
+    spec = {**manifest["spec"], "search": search, "evaluation": {"tasks": tasks}}
     path = folder / "search.yaml"
     path.write_text(
         yaml.safe_dump(
@@ -43,23 +44,71 @@ def step(operator: str, **params: object) -> dict[str, object]:
         ),
         ({"operators": ["ifd_filter", "foo"]}, "spec.search.operators[1]", "unknown operator 'foo'"),
         ({"extensions": ["no_such_module"]}, "spec.search.extensions", "no_such_module"),
+        (
+            {"operators": ["semdedup"]},
+            "spec.search.operators[0]",
+            "semdedup needs sae, which this search does not compute: this version computes no features of sparse",
+        ),
+        (
+            {"operators": ["random_subset", "mona_filter"]},
+            "spec.search.operators[1]",
+            "name it in spec.targets, with spec.signals.lexical.relevance: true",
+        ),
+        ({"operators": ["score_filter"]}, "spec.search.operators[0]", "use it in seedRecipes"),
+        ({"operators": ["union"]}, "spec.search.operators", "name another operator, too"),
+        (
+            {"seedRecipes": [step("action_object_filter", fraction=0.5)]},
+            "spec.search.seedRecipes[0].steps[0].operator",
+            "set spec.signals.lexical.actionObject: true",
+        ),
+        (
+            {"seedRecipes": [step("score_filter", signal="qualty", fraction=0.5)]},
+            "spec.search.seedRecipes[0].steps[0].operator",
+            "(did you mean quality?); there are: answer_tokens,",
+        ),
+        (
+            {"seedRecipes": [step("semantic_dedup", prefer="mona.gsm8k")]},
+            "spec.search.seedRecipes[0].steps[0].operator",
+            "no features of sparse autoencoders",
+        ),
+        (
+            {"seedRecipes": [step("semantic_dedup", threshold=0.3)]},
+            "spec.search.seedRecipes[0].steps[0].params.threshold",
+            "found 0.3; must be at least spec.signals.minhash.floor, 0.5",
+        ),
+        (
+            {"seedRecipes": [step("union", trial=99)]},
+            "spec.search.seedRecipes[0].steps[0].params.trial",
+            "trial 99 has no known subset; there are: none",
+        ),
+        (
+            {
+                "seedRecipes": [
+                    {"steps": [{"operator": "random_subset", "params": {"size": n}} for n in (9, 8, 7)]}
+                ],
+                "maxSteps": 2,
+            },
+            "spec.search.seedRecipes[0].steps",
+            "3 steps, at most 2 are allowed",
+        ),
     ],
 )
 def test_each_problem_has_its_field_and_line(
     tmp_path: Path, search: dict[str, object], field: str, words: str
 ) -> None:
     path = document(tmp_path, **search)
-    (problem,) = check_documents([path], check_files=False, also=recipe_problems)
+    (problem,) = check_documents([path], check_files=False, also=search_problems)
     assert problem.field == field
     assert words in problem.message
     assert problem.line is not None
     with pytest.raises(InvalidDocumentError):
-        load_search(path, check_files=False, also=recipe_problems)
+        load_search(path, check_files=False, also=search_problems)
 
 
 def test_a_good_search_has_none(tmp_path: Path) -> None:
-    path = document(tmp_path, seedRecipes=[step("ifd_filter", fraction=0.5)], operators=["ifd_filter"])
-    assert not check_documents([path], check_files=False, also=recipe_problems)
+    seeds = [step("ifd_filter", fraction=0.5), step("union", trial=1)]
+    path = document(tmp_path, seedRecipes=seeds, operators=["ifd_filter"])
+    assert not check_documents([path], check_files=False, also=search_problems)
 
 
 def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
