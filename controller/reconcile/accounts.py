@@ -23,6 +23,8 @@ Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Deviation = Annotated[float, Field(ge=0.0, le=1e12)]
 Quantity = Annotated[float, Field(ge=-1e12, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
+# Of a task: its items, those whose question is in the pool, those in the targets.
+ItemCounts = Annotated[list[Count], Field(min_length=3, max_length=3)]
 
 
 class Account(BaseModel):
@@ -43,6 +45,8 @@ class Prepared(Account):
     targets_digest: Prefix
     tasks_digest: Prefix
     transfer_model_digests: list[Prefix] = Field(default_factory=list[str])
+    overlap: dict[str, ItemCounts] = Field(default_factory=dict[str, list[int]])
+    overlap_left_out: Count = 0
 
 
 class Proposal(Account):

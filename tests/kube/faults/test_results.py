@@ -75,9 +75,23 @@ def test_fault_13_a_store_that_refuses_stalls_the_search_until_it_is_suspended_a
 
 
 NAN = float("nan")
+DIGESTS = ("pool_digest", "model_digest", "signal_model_digest", "targets_digest", "tasks_digest")
+PREPARED: Mapping[str, Any] = {"pool": "pools/p", **dict.fromkeys(DIGESTS, "sha256:0")}
 FORGED: list[tuple[str, Mapping[str, Any], str]] = [
     ("setup.prepare", {}, "pool: Field required"),
     ("setup.prepare", {"pool": 3}, "pool: Input should be a valid string"),
+    (
+        "setup.prepare",
+        {**PREPARED, "overlap": {"sums": [1, 2]}},
+        "overlap.sums: List should have at least 3 items",
+    ),
+    (
+        "setup.prepare",
+        {**PREPARED, "overlap": {"sums": [1, 2, "x"]}},
+        "overlap.sums.2: Input should be a valid integer",
+    ),
+    ("setup.prepare", {**PREPARED, "overlap": ["sums"]}, "overlap: Input should be a valid dictionary"),
+    ("setup.prepare", {**PREPARED, "overlap_left_out": -1}, "overlap_left_out: Input should be greater than"),
     ("suggest-00001.suggest", {"proposals": "all"}, "proposals: Input should be a valid list"),
     ("suggest-00001.suggest", {"proposals": [{"recipe": {"steps": 1}}]}, "proposals.0"),
     ("t00001.materialize", {"subset_digest": "abc", "size": 1}, "subset_digest"),
@@ -126,6 +140,7 @@ FIELDS = [
     "objective",
     "tasks",
     "gain",
+    "overlap",
     "accelerator_seconds",
 ]
 
