@@ -221,7 +221,7 @@ def _sure(model: surrogate.Surrogate | None) -> surrogate.Surrogate | None:
     if model is None:
         return None
     theta = np.append(model.theta[:-1], np.log(0.1))
-    return surrogate._condition(
+    return surrogate.condition(
         model.groups,
         theta,
         model.targets,

@@ -1,10 +1,10 @@
 """The model of the history, and the incumbent: the best trial so far.
 
-Two answers exist and both are kept. ``best_observed`` has the highest score; it is what stagnation and the anchor of
-phase 0 use, since they must not change when a later fit changes its mind. ``posterior_pick`` has the highest
-posterior mean; it corrects the luck of the best of many noisy scores, is the plug-in of expected improvement, and is
-the recipe that a search finally hands over (``pick``) from four trials on, also when the surrogate shows no skill: its
-posterior then leans towards the scores themselves, and measured regret is lower (benchmarks/search_regret.py).
+Two answers exist. ``best_observed`` has the highest score; it is what stagnation and the anchor of phase 0 use, since
+they must not change when a later fit changes its mind. From four trials on, ``pick``, the recipe that a search finally
+hands over, has the highest posterior mean, which corrects the luck of the best of many noisy scores; also when the
+surrogate shows no skill: its posterior then leans towards the scores themselves, and measured regret is lower
+(benchmarks/search_regret.py).
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,6 @@ class Incumbent:
 
     pick: TrialRecord
     best_observed: TrialRecord
-    posterior_pick: TrialRecord
     mean: float | None
     deviation: float | None
     informative: bool
@@ -91,18 +90,14 @@ def incumbent(
     best = max(pairs, key=lambda pair: (pair[1], -pair[0].ordinal))[0]
     model = model_of(history, space, rows=rows, seed=seed)
     if model.surrogate is None:
-        return Incumbent(
-            pick=best, best_observed=best, posterior_pick=best, mean=None, deviation=None, informative=False
-        )
+        return Incumbent(pick=best, best_observed=best, mean=None, deviation=None, informative=False)
     mean, deviation = model.surrogate.predict(model.groups([point_of(r, rows) for r in model.scored]))
-    place = max(range(len(mean)), key=lambda i: (float(mean[i]), -model.scored[i].ordinal))
-    posterior = model.scored[place]
-    pick = posterior if len(model.scored) >= MIN_TRIALS else best
-    at = next(i for i, r in enumerate(model.scored) if r.ordinal == pick.ordinal)
+    at = max(range(len(mean)), key=lambda i: (float(mean[i]), -model.scored[i].ordinal))
+    if len(model.scored) < MIN_TRIALS:
+        at = next(i for i, r in enumerate(model.scored) if r.ordinal == best.ordinal)
     return Incumbent(
-        pick=pick,
+        pick=model.scored[at],
         best_observed=best,
-        posterior_pick=posterior,
         mean=float(mean[at]),
         deviation=float(deviation[at]),
         informative=model.surrogate.informative,

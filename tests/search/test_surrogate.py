@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
-from autosel_runtime.search import surrogate as module
-from autosel_runtime.search.surrogate import MEAN_DEVIATION, Surrogate, fit
+from autosel_runtime.search import hyperparameters
+from autosel_runtime.search.kernel import MEAN_DEVIATION, trend
+from autosel_runtime.search.surrogate import Surrogate, condition, fit
 
 
 def data(n: int, seed: int, noise: float = 0.1) -> tuple[list[np.ndarray], np.ndarray]:
@@ -68,13 +69,13 @@ def test_prediction_equals_the_definition() -> None:
 def test_gradient_equals_finite_differences(seed: int) -> None:
     groups, scores = data(8, seed)
     y = (scores - scores.mean()) / scores.std()
-    centre, width = module._prior(groups, 0.3, 0.5)
+    centre, width = hyperparameters.prior(groups, 0.3, 0.5)
     rng = np.random.default_rng(seed)
     theta = centre + width * rng.normal(size=len(centre))
     squares = tuple((x[:, None, :] - x[None, :, :]) ** 2 for x in groups)
-    arguments = (squares, module._trend(groups[0], groups[0]), y, rng.uniform(0.5, 2, 8), centre, width)
-    _, gradient = module._loss(theta, *arguments)
-    numeric = approx_fprime(theta, lambda t: module._loss(t, *arguments)[0], 1e-6)
+    arguments = (squares, trend(groups[0], groups[0]), y, rng.uniform(0.5, 2, 8), centre, width)
+    _, gradient = hyperparameters.loss(theta, *arguments)
+    numeric = approx_fprime(theta, lambda t: hyperparameters.loss(t, *arguments)[0], 1e-6)
     assert np.allclose(gradient, numeric, atol=1e-3)
 
 
@@ -86,7 +87,7 @@ def test_leave_one_out_equals_refitting_without_each_trial() -> None:
     errors = []
     for i in range(10):
         rest = [j for j in range(10) if j != i]
-        part = module._condition(
+        part = condition(
             tuple(x[rest] for x in groups),
             model.theta,
             y[rest],
