@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from controller.kube.podstate import epoch
@@ -89,24 +90,35 @@ def suspend_and_resume(search: Search) -> None:
     _goes_on(search)
 
 
-def storage_outage(search: Search, store: Seaweed) -> None:
-    """Kill the object storage for a minute while steps run: nothing is lost but time."""
+def storage_outage(search: Search, store: Seaweed, meanwhile: Callable[[], None]) -> None:
+    """Kill the object storage for a minute, or as long as ``meanwhile`` takes, while steps run.
+
+    Nothing is lost but time.
+    """
     search.until(lambda: search.pods("train"), what="a train pod that runs")
     store.kill()
-    time.sleep(OUTAGE_SECONDS)
+    back = time.monotonic() + OUTAGE_SECONDS
+    meanwhile()
+    time.sleep(max(0.0, back - time.monotonic()))
     store.start()
     _goes_on(search)
 
 
-def raise_budget(search: Search, evaluations: int, seconds: int) -> None:
-    """Raise the budget of a finished search: it goes on where it stopped."""
+def raise_budget(search: Search, evaluations: int, seconds: int) -> str:
+    """Raise the budget of a finished search: it goes on where it stopped.
+
+    Return the baseline of the first end: a random subset of the size that was chosen then, which stays in the report.
+    """
     before = {job["metadata"]["name"] for job in search.jobs("train")}
+    chosen = search.read()["status"]["best"]["trial"]
+    size = next(trial["spec"]["size"] for trial in search.trials() if trial["metadata"]["name"] == chosen)
     search.patch({"budget": {"evaluations": evaluations}})
     search.until(
         lambda: search.evaluations() == evaluations, what=f"{evaluations} evaluations", seconds=seconds
     )
     search.wait("Succeeded", seconds)
     demand({job["metadata"]["name"] for job in search.jobs("train")} > before, "no trial was trained")
+    return f"random-subset-{size}"
 
 
 def nothing_failed_and_nothing_ran_twice(search: Search) -> None:

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Builds the images, starts a node and runs the end to end test of the operator on it. `make e2e` calls this.
-# usage: tests/e2e/run.sh [FOLDER]         FOLDER: new, with a short path (sockets lie in it); made and removed when left out
+# usage: tests/e2e/run.sh [--images-only] [FOLDER]
+#   FOLDER                          with a short path (sockets lie in it); made and removed when left out. A folder that is
+#                                   kept keeps the layers of the images, too
+#   --images-only                   only build FOLDER/controller.tar and FOLDER/runtime-cpu.tar
 #   AUTOSEL_TEST_NODE               script: FOLDER COMMAND... runs COMMAND beside a cluster of one node that it starts; reads
 #                                   KUBE_IMAGES (archives to load) and KUBE_RESOURCES (extended resources of the node)
 #   AUTOSEL_TEST_CONTEXT            instead: context of a cluster that is there; AUTOSEL_TEST_ADDRESS: this machine's address
@@ -13,20 +16,38 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$PWD/.venv/bin/python
-[ -x "$python" ] || { echo "e2e: .venv is missing: make test or make e2e makes it" >&2; exit 69; }
 say() { echo "e2e: $*" >&2; }
+images_only=0
+if [ "${1:-}" = --images-only ]; then
+  images_only=1; shift
+  [ $# = 1 ] || { say "--images-only needs a folder"; exit 64; }
+fi
+[ "$images_only" = 1 ] || [ -x "$python" ] || { say ".venv is missing: make test or make e2e makes it"; exit 69; }
 
-if [ -n "${AUTOSEL_TEST_CONTEXT:-}" ]; then
+if [ -n "${AUTOSEL_TEST_CONTEXT:-}" ] && [ "$images_only" = 0 ]; then
   exec "$python" -m tests.e2e "${1:-$(mktemp -d)}"
 fi
-[ -n "${AUTOSEL_TEST_NODE:-}" ] || { say "no cluster: set AUTOSEL_TEST_NODE to a script that starts a node, or AUTOSEL_TEST_CONTEXT"; exit 69; }
+if [ -z "${AUTOSEL_TEST_NODE:-}" ] && [ "$images_only" = 0 ]; then
+  say "no cluster: set AUTOSEL_TEST_NODE to a script that starts a node, or AUTOSEL_TEST_CONTEXT"
+  exit 69
+fi
 
+layers=
 if [ $# -ge 1 ]; then
-  folder=$(mkdir -p "$1" && cd "$1" && pwd)
+  folder=$(mkdir -p "$1" && cd "$1" && pwd) layers=--layers
 else
   folder=$(mktemp -d -t autosel-e2e.XXXX)
   trap 'rm -rf "$folder"' EXIT
 fi
+phases=()
+
+timed() {  # NAME COMMAND...: say what is done, and remember the seconds
+  local name=$1 began=$SECONDS status=0; shift
+  say "$name"
+  "$@" || status=$?
+  phases+=("$name $((SECONDS - began)) s")
+  return "$status"
+}
 
 base() {  # the base image under its name in our storage
   local name=${BASE_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
@@ -36,16 +57,25 @@ base() {  # the base image under its name in our storage
     return
   fi
   bash "$AUTOSEL_TEST_BASE_IMAGE_SCRIPT" "$name" > "$folder/base.log" 2>&1 || { tail -n 20 "$folder/base.log" >&2; return 1; }
-  buildah --storage-driver vfs push -q "$name" "oci-archive:$folder/base.tar:$name"
-  buildah $BUILDAH_OPTIONS pull -q "oci-archive:$folder/base.tar:$name" > /dev/null
-  rm "$folder/base.tar"
+  # docker-archive packs nothing: an OCI archive would be compressed here and unpacked there.
+  buildah --storage-driver vfs push -q "$name" "docker-archive:$folder/base.tar:$name" &&
+    buildah $BUILDAH_OPTIONS pull -q "docker-archive:$folder/base.tar" > /dev/null &&
+    rm "$folder/base.tar"
 }
 
 build() {  # one image as an archive; a failed build shows its end
   local name=$1 log=$folder/$1.log; shift
-  say "building $name"
-  images/build.sh "$name" "$@" --output "$folder/$name.tar" -- --isolation chroot --network host --pull=never --layers \
+  images/build.sh "$name" "$@" --output "$folder/$name.tar" -- --isolation chroot --network host --pull=never $layers \
     > "$log" 2>&1 || { tail -n 40 "$log" >&2; return 1; }
+}
+
+images() {  # both at once: most of the time one waits for a disk or has one thread
+  local wheels=${AUTOSEL_TEST_WHEELS:-${PIP_FIND_LINKS:-}} other status=0
+  build controller &
+  other=$!
+  if [ -d "$wheels" ]; then build runtime-cpu --wheels "$wheels"; else build runtime-cpu; fi || status=$?
+  wait "$other" || status=$?
+  return "$status"
 }
 
 archives=${AUTOSEL_TEST_IMAGE_ARCHIVES:-}
@@ -55,16 +85,15 @@ if [ -z "$archives" ]; then
     buildah $BUILDAH_OPTIONS images > /dev/null 2>&1 || BUILDAH_OPTIONS=${BUILDAH_OPTIONS/overlay/vfs}
   fi
   export BUILDAH_OPTIONS
-  wheels=${AUTOSEL_TEST_WHEELS:-${PIP_FIND_LINKS:-}}
-  say "base image"
-  base
-  build controller
-  if [ -d "$wheels" ]; then build runtime-cpu --wheels "$wheels"; else build runtime-cpu; fi
+  timed "base image" base
+  timed "images" images
   archives="$folder/controller.tar $folder/runtime-cpu.tar"
 fi
+show() { say "$(IFS=,; echo "${phases[*]}" | sed 's/,/, /g')${phases:+; }$SECONDS s in all"; }
+[ "$images_only" = 0 ] || { show; exit 0; }
 
-say "starting the node"
 status=0
-KUBE_IMAGES=$archives KUBE_RESOURCES="nvidia.com/gpu=2 huawei.com/Ascend910=2" AUTOSEL_TEST_INSIDE_NODE=1 \
-  bash "$AUTOSEL_TEST_NODE" "$folder/node" "$python" -m tests.e2e "$folder/run" || status=$?
+export KUBE_IMAGES=$archives KUBE_RESOURCES="nvidia.com/gpu=2 huawei.com/Ascend910=2" AUTOSEL_TEST_INSIDE_NODE=1
+timed "node and checks" bash "$AUTOSEL_TEST_NODE" "$folder/node" "$python" -m tests.e2e "$folder/run" || status=$?
+show
 exit "$status"
