@@ -44,10 +44,9 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenStatistics:
-    """float32 [T] each: loss of the label and entropy in nats, varentropy in nats^2."""
+    """float32 [T] each: loss of the label in nats, varentropy in nats^2."""
 
     nll: Tensor
-    entropy: Tensor
     varentropy: Tensor
 
 
@@ -70,7 +69,7 @@ def token_statistics(
     token_block = token_block or (128 if on_cpu else 4096)
     word_block = word_block or (4096 if on_cpu else 32_768)
     update = _update_function(hidden.device.type)
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    parts: list[tuple[Tensor, Tensor]] = []
     for start in range(0, len(hidden), token_block):
         rows, targets = hidden[start : start + token_block], labels[start : start + token_block]
         count = len(rows)
@@ -82,10 +81,10 @@ def token_statistics(
                 block = block + head.bias[first : first + word_block]
             state = update(block, targets, first, state, head.scale, head.softcap)
         top, s0, s1, s2, label = state
-        log_s0, mean = torch.log(s0), s1 / s0
-        parts.append((log_s0 - (label - top), log_s0 - mean, torch.clamp(s2 / s0 - mean * mean, min=0.0)))
-    nll, entropy, varentropy = (torch.cat([part[item] for part in parts]) for item in range(3))
-    return TokenStatistics(nll=nll, entropy=entropy, varentropy=varentropy)
+        mean = s1 / s0
+        parts.append((torch.log(s0) - (label - top), torch.clamp(s2 / s0 - mean * mean, min=0.0)))
+    nll, varentropy = (torch.cat([part[item] for part in parts]) for item in range(2))
+    return TokenStatistics(nll=nll, varentropy=varentropy)
 
 
 State = tuple[Any, Any, Any, Any, Any]

@@ -120,16 +120,14 @@ def test_block_sums_equal_the_float64_definition(token_block, word_block, form):
     torch.testing.assert_close(
         found.nll.double(), -log_p.gather(1, labels[:, None])[:, 0], rtol=1e-5, atol=2e-5
     )
-    torch.testing.assert_close(found.entropy.double(), entropy, rtol=1e-5, atol=2e-5)
     varentropy = (p * (log_p + entropy[:, None]) ** 2).sum(dim=1)
     torch.testing.assert_close(found.varentropy.double(), varentropy, rtol=1e-4, atol=1e-4)
 
 
-def test_a_certain_model_has_no_entropy():
+def test_a_certain_model_has_no_varentropy():
     head = Head(weight=torch.tensor([[1000.0], [-1000.0], [0.0]]))
     found = token_statistics(torch.ones(2, 1), torch.tensor([0, 1]), head, word_block=1)
     assert found.nll.tolist() == [0.0, 2000.0]
-    assert found.entropy.tolist() == [0.0, 0.0]
     assert found.varentropy.tolist() == [0.0, 0.0]
 
 
