@@ -4,8 +4,12 @@ The command line prints the sentence and exits with the code; a step does the sa
 reads the code: 64 to 74 and 76 to 78 are permanent, 75 means "try again".
 """
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class AutoselError(Exception):
@@ -74,6 +78,13 @@ class ExtensionError(ConfigError):
     def __init__(self, message: str, *, trace: str = "") -> None:
         self.trace = trace
         super().__init__(message)
+
+
+def disk_full(error: BaseException) -> bool:
+    """Say whether an error, also one of a library's own kind, tells that a disk or a quota is used up."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return any(os.strerror(number) in str(error) for number in _FULL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import errno
 from dataclasses import dataclass
 
-from autosel_runtime.errors import AutoselError, ExtensionError, InvalidDocumentError, Problem
+from autosel_runtime.errors import AutoselError, ExtensionError, InvalidDocumentError, Problem, disk_full
 
 INTERNAL = 70
 
@@ -37,6 +37,8 @@ def failure_of(error: Exception) -> Failure:
         return Failure(
             message=f"{error.filename}: {error.strerror or error}", exit_code=_system_code(error.errno)
         )
+    if disk_full(error):
+        return Failure(message="the disk is full or the quota is used up; free some space", exit_code=73)
     return Failure(message=f"internal error: {type(error).__name__}: {error}", exit_code=INTERNAL)
 
 

@@ -1,7 +1,6 @@
 """Run one step: find a finished result or make it, publish it, leave the summary."""
 
 import contextlib
-import errno
 import os
 import shutil
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from autosel_runtime.errors import AutoselError, ExtensionError
+from autosel_runtime.errors import AutoselError, ExtensionError, disk_full
 from autosel_runtime.steps.context import StepContext, StepOutput, open_context
 from autosel_runtime.steps.document import StepDocument, read_document
 from autosel_runtime.steps.kept import keep, recall
@@ -36,16 +35,17 @@ def run_document(uri: str) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
-    except OSError as error:
-        _print_trace()
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return _fail("the disk is full" if full else f"{type(error).__name__}: {error}", 73 if full else 75)
     except MemoryError:
         _print_trace()
         return _fail("out of memory", 75)
     except Exception as error:
         # The last line of defence: an unexpected fault ends as one sentence, with the trace in the log.
         _print_trace()
+        if disk_full(error):
+            place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+            return _fail(f"the disk is full or the quota is used up{place}; free some space", 73)
+        if isinstance(error, OSError):
+            return _fail(f"{type(error).__name__}: {error}", 75)
         return _fail(f"internal error: {type(error).__name__}: {error}", _exit_code_of(error))
     return 0 if not _publishes() or _write_result(result) else 73
 

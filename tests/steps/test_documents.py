@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safetensors import SafetensorError
 
 from autosel_runtime.steps import run
 from autosel_runtime.steps.context import StepContext, StepOutput
@@ -92,7 +93,22 @@ def test_a_marker_is_enough(ready: Steps, step: str, monkeypatch: pytest.MonkeyP
     [
         (RuntimeError("surprise\nin two lines"), 70, "internal error: RuntimeError: surprise in two lines"),
         (KeyError("x"), 70, "internal error: KeyError: 'x'"),
-        (OSError(28, "No space left on device"), 73, "the disk is full"),
+        (
+            OSError(28, "No space left on device"),
+            73,
+            "the disk is full or the quota is used up; free some space",
+        ),
+        (
+            OSError(122, "Disk quota exceeded", "/scratch/a"),
+            73,
+            "the disk is full or the quota is used up (/scratch/a); free some space",
+        ),
+        # as libraries that are not written in Python say it
+        (
+            SafetensorError("I/O error: No space left on device (os error 28)"),
+            73,
+            "the disk is full or the quota is used up; free some space",
+        ),
         (ConnectionResetError("peer"), 75, "ConnectionResetError: peer"),
         (MemoryError(), 75, "out of memory"),
         (KeyboardInterrupt(), 130, "stopped"),
