@@ -18,7 +18,7 @@ def report(*names: str) -> dict[str, Any]:
             "name": name,
             "ordinal": k,
             "role": _role(name),
-            "subset_digest": f"sha256:{k}",
+            "subset_digest": f"sha256:{name}",
             "score": {"value": 0.5},
         }
         for k, name in enumerate(names)
