@@ -37,6 +37,8 @@ def failure_of(error: Exception) -> Failure:
         return Failure(
             message=f"{error.filename}: {error.strerror or error}", exit_code=_system_code(error.errno)
         )
+    if isinstance(error, OSError) and error.errno is not None:  # of libraries: the file stands in the words
+        return Failure(message=" ".join(str(error.strerror).split()), exit_code=_system_code(error.errno))
     if disk_full(error):
         return Failure(message="the disk is full or the quota is used up; free some space", exit_code=73)
     return Failure(message=f"internal error: {type(error).__name__}: {error}", exit_code=INTERNAL)

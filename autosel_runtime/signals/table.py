@@ -137,5 +137,7 @@ def _undamaged(path: Path) -> Generator[None]:
         yield
     except AutoselError:
         raise
+    except PermissionError as error:
+        raise NoInputError(f"{path} cannot be read: permission denied") from error
     except (OSError, ValueError, KeyError, EOFError, TypeError, pa.ArrowException, BadZipFile) as error:
         raise DataError(f"{path}: the file is damaged ({type(error).__name__}); score again") from error

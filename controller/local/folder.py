@@ -129,6 +129,16 @@ def read_identity(folder: Path) -> tuple[dict[str, Any], RecipeSearchSpec]:
         ) from error
 
 
+def entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder of the run folder, by name; nothing when it is not there (yet)."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:  # a glob would find nothing in a folder that may not be read
+        raise NoInputError(f"{folder} cannot be read: {error.strerror}") from error
+
+
 def save_trial(folder: Path, trial: Trial) -> None:
     """Write a trial, the durable intent."""
     write_json(
@@ -138,7 +148,7 @@ def save_trial(folder: Path, trial: Trial) -> None:
 
 def load_trials(folder: Path) -> tuple[Trial, ...]:
     """Read all trials of the folder, in order of name."""
-    return tuple(_trial(path) for path in sorted((folder / "trials").glob("*.json")))
+    return tuple(_trial(path) for path in entries(folder / "trials") if path.suffix == ".json")
 
 
 def _trial(path: Path) -> Trial:

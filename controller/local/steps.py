@@ -14,7 +14,7 @@ from autosel_runtime.api.resources import StepResources
 from autosel_runtime.errors import OutputError
 from controller.local import attempts
 from controller.local.devices import Devices, asked_devices
-from controller.local.folder import read_json, write_json
+from controller.local.folder import entries, read_json, write_json
 from controller.local.process import Process
 from controller.reconcile.model import StepRequest, StepResult
 from controller.reconcile.retry import INVALID_INPUT
@@ -41,7 +41,7 @@ class LocalSteps:
 
     def adopt(self) -> None:
         """Take over what an earlier run left: its outcomes and its running attempts; forget interrupted ones."""
-        for step in sorted((self.folder / "steps").glob("*")):
+        for step in entries(self.folder / "steps"):
             for number in _attempts(step):
                 attempt = step / str(number)
                 if not (attempt / "outcome.json").exists() and attempts.holder(attempt) is None:
@@ -70,7 +70,7 @@ class LocalSteps:
 
     def look(self) -> None:
         """Find the newest attempts without changing anything."""
-        for step in sorted((self.folder / "steps").glob("*")):
+        for step in entries(self.folder / "steps"):
             numbers = [
                 number
                 for number in _attempts(step)
@@ -231,7 +231,7 @@ def threads_of(cpu: str) -> int:
 
 def _attempts(step: Path) -> list[int]:
     """Return the numbers of a step's attempts that were not set aside, in order."""
-    return sorted(int(path.name) for path in step.iterdir() if path.name.isdecimal())
+    return sorted(int(path.name) for path in entries(step) if path.name.isdecimal())
 
 
 def _death(process: Process | None) -> str:

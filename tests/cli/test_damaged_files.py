@@ -1,7 +1,13 @@
 """Files that hold something else than they should: one sentence with the file's name, whatever reads it."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +17,7 @@ from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.api.search import Recipe
 from controller.local.folder import save_trial, write_json
 from controller.reconcile.model import Trial
-from tests.cli.calls import autosel
+from tests.cli.calls import Answer, autosel, child, environment
 from tests.kube.samples import search_manifest
 from tests.tiny_model import build_model
 
@@ -153,3 +159,58 @@ def test_groups_that_are_another_file_are_damaged(parts: Path, monkeypatch: pyte
     assert answer.code == 65
     assert "groups.npz: the file is damaged (KeyError); score again" in answer.err
     assert json.loads(autosel(*MATERIALIZE.split(), "--json").out)["size"] > 0
+
+
+NOT_ALLOWED = {
+    "pool/part-00000.parquet": MATERIALIZE,
+    "signals/groups.npz": MATERIALIZE,
+    "pool/pool.json": MATERIALIZE,
+}
+
+
+@pytest.mark.parametrize("name", ["trials", "steps", "steps/setup.prepare", *RUN_FILES])
+def test_what_may_not_be_read_of_a_run_is_named(run: Path, name: str) -> None:
+    with unreadable(run / name):
+        answer = without_rights("describe", run)
+    assert answer.code in (66, 77)
+    assert f"{run / name}" in answer.err
+    assert "ermission denied" in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", NOT_ALLOWED)
+def test_what_may_not_be_read_of_a_pool_is_named(
+    parts: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(parts)
+    with unreadable(Path(name)):
+        answer = without_rights(*NOT_ALLOWED[name].split())
+    assert answer.code in (65, 66, 77), answer.err
+    assert name in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+@contextmanager
+def unreadable(path: Path) -> Generator[None]:
+    """Take the rights of a file or folder away while the block runs."""
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        yield
+    finally:
+        path.chmod(mode)
+
+
+def without_rights(*arguments: object) -> Answer:
+    """Run a command in a process that may not read everything, though root starts it."""
+    if os.geteuid():
+        return child(*arguments, cwd=Path.cwd())
+    lost = "-dac_override,-dac_read_search"
+    limits = ["setpriv", f"--bounding-set={lost}", f"--inh-caps={lost}"]
+    if shutil.which("setpriv") is None or subprocess.run([*limits, "true"], check=False).returncode:
+        pytest.skip("root may read everything, and setpriv cannot take that right away")
+    done = subprocess.run(
+        [*limits, sys.executable, "-m", "autosel_runtime.cli", *map(str, arguments)],
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return Answer(code=done.returncode, out=done.stdout, err=done.stderr)
