@@ -140,6 +140,16 @@ class RecipeTrialStatus(Model):
         examples=[0.58],
     )
     report_stderr: Score | None = Field(default=None, description="Its standard error.", examples=[0.011])
+    model: Text = Field(
+        default="",
+        description="Where the tuned model lies in the store; see modelDropped.",
+        examples=["models/0f3a9d5c1b7e24680f3a9d5c"],
+    )
+    model_dropped: bool = Field(
+        default=False,
+        description="The model was deleted, as spec.training.keepModels of the search asks for.",
+        examples=[True],
+    )
     message: Text = Field(default="", description="What happened, for people.", examples=["scored 0.59"])
 
 

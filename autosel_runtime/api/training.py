@@ -1,6 +1,6 @@
 """The model and how each trial fine-tunes it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -105,3 +105,14 @@ class TrainingSpec(Model):
     deepspeed: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         default=None, description="DeepSpeed configuration file.", examples=["ds_zero2.json"]
     )
+    keep_models: Literal["best", "all"] = Field(
+        default="best",
+        description="Which tuned models stay in the store. best: those of the three best trials so far, of the chosen "
+        "trial and of the baselines; the others are deleted once they are scored, and one that is needed after all is "
+        "trained again. all: every one. It changes no result.",
+        examples=["all"],
+    )
+
+    def content(self) -> dict[str, Any]:
+        """Return all that decides what a training gives: two settings with the same content give the same model."""
+        return self.model_dump(mode="json", exclude={"keep_models"})

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from autosel_runtime.api.evaluation import Task
+from autosel_runtime.errors import AutoselError
 from autosel_runtime.evaluate.evaluate import evaluate as score_model
 from autosel_runtime.evaluate.evaluate import merge as merge_scores
 from autosel_runtime.evaluate.results import Evaluation
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.device import device_count
+from autosel_runtime.steps.drops import check_model
 from autosel_runtime.steps.kept import fresh
 from autosel_runtime.steps.sharing import Share, SharedStep, total
 from autosel_runtime.steps.summary import head
@@ -117,5 +119,10 @@ def _model(context: StepContext) -> tuple[Path | str, Path | None]:
     prefix = context.input("model")
     if prefix is None:
         return start, None
-    tuned = context.fetch(prefix, keep=False)
+    check_model(context, prefix)
+    try:
+        tuned = context.fetch(prefix, keep=False)
+    except AutoselError:
+        check_model(context, prefix)  # another search may drop it while it is read
+        raise
     return (start, tuned) if (tuned / ADAPTER_FILE).exists() else (tuned, None)

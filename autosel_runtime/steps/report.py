@@ -102,7 +102,7 @@ def gather(context: StepContext) -> Report:
             signals=context.input("signals"),
             recipe=chosen["recipe_digest"] if chosen else None,
             subset=chosen["subset_digest"] if chosen else None,
-            training=digest(spec.training.model_dump(mode="json")),
+            training=digest(spec.training.content()),
             evaluation=digest(spec.evaluation.model_dump(mode="json")),
         ),
     )

@@ -14,6 +14,13 @@ import orjson
 from autosel_runtime.errors import AutoselError, ExtensionError, disk_full
 from autosel_runtime.steps.context import StepContext, StepOutput, open_context
 from autosel_runtime.steps.document import StepDocument, read_document
+from autosel_runtime.steps.drops import (
+    ModelGoneError,
+    drop_models,
+    known_training,
+    lacks_model,
+    missing_model,
+)
 from autosel_runtime.steps.kept import keep, recall
 from autosel_runtime.steps.sharing import Share, SharedStep, run_share, share_of, sweep_shards
 from autosel_runtime.store.publish import Marker, find, publish, sweep
@@ -51,15 +58,26 @@ def run_document(uri: str) -> int:
 
 
 def run_step(document: StepDocument) -> Mapping[str, Any]:
-    """Find the step's result or make and publish it; return its summary, with ``cached`` when it was found."""
+    """Find the step's result or make and publish it; return its summary, with ``cached`` when it was found.
+
+    A step that misses a model which was dropped publishes nothing; its summary says so.
+    """
     context = open_context(document)
     marker = find(context.store, document.output)
+    known = known_training(context) if marker is None else None
+    if known is not None:
+        return known
+    if marker is not None and lacks_model(context):
+        return missing_model(context)
     if marker is None and not _publishes():
         return _function(document.step)(context).summary
     if marker is None:
         output = recall(context.work)
         if output is None:
-            output = _function(document.step)(context)
+            try:
+                output = _function(document.step)(context)
+            except ModelGoneError:
+                return missing_model(context)
             keep(context.work, output)
         marker = publish(
             context.store,
@@ -71,6 +89,7 @@ def run_step(document: StepDocument) -> Mapping[str, Any]:
         )
         if document.attempt > 1:
             sweep(context.store, document.output)  # what earlier attempts left half-written
+    drop_models(context)
     shutil.rmtree(context.work, ignore_errors=True)
     return {**marker.summary, "cached": not _is_own(marker, document)}
 
@@ -81,8 +100,13 @@ def run_shared(document: StepDocument, share: Share) -> Mapping[str, Any]:
     marker = find(context.store, document.output)
     if marker is not None and _is_own(marker, document):
         sweep_shards(context)  # the process that published may have died before it did that
+    if marker is not None and lacks_model(context):
+        return {"summary": missing_model(context)}
     if marker is None:
-        marker = run_share(context, share, _shared(document.step), attempt=attempt_id(document))
+        try:
+            marker = run_share(context, share, _shared(document.step), attempt=attempt_id(document))
+        except ModelGoneError:
+            return {"summary": missing_model(context)}
     if marker is None:
         return {"shard": {"index": share.index, "count": share.count}}
     return {"summary": {**marker.summary, "cached": not _is_own(marker, document)}}

@@ -148,6 +148,10 @@ def trial_status(
     }
     scores = {"score": view.score, "stderr": view.stderr, **_report_scores(records)}
     status |= {key: value for key, value in scores.items() if value is not None}
+    if view.model is not None:
+        status["model"] = view.model
+    if view.dropped:
+        status["modelDropped"] = True
     if view.tasks:
         status["taskScores"] = [
             {"name": name, "score": task["mean"], "stderr": task["stderr"], "items": task["n"]}
@@ -194,6 +198,8 @@ def _conditions(view: TrialView, message: str, waiting: Record | None) -> tuple[
 def _report_scores(records: Sequence[Record]) -> dict[str, float]:
     for record in records:
         if record["name"] == "evaluate-report" and record["state"] == "Succeeded":
-            objective = summary_of(record)["objective"]
+            objective = summary_of(record).get("objective")
+            if objective is None:  # it missed its model, which is trained again
+                return {}
             return {"reportScore": objective["mean"], "reportStderr": objective["stderr"]}
     return {}

@@ -24,9 +24,10 @@ from autosel_runtime.store.publish import find
 from controller.local.report import load_run
 from controller.local.steps import threads_of
 from controller.reconcile import keys
+from controller.reconcile.chains import Link, Prepared
 from controller.reconcile.names import step_name
 from controller.reconcile.search import overview
-from controller.reconcile.trials import Link, Prepared, TrialView, evaluation_link
+from controller.reconcile.trials import TrialView, evaluation_link, train_link
 
 Tell = Callable[[str], None]
 
@@ -120,6 +121,7 @@ def transfer_scores(finals: Finals, model: Path, *, label: str, tell: Tell) -> S
                 output=tuned,
                 inputs={"subset": view.subset, "model": str(model)},
             )
+            train = replace(train, inputs={**train.inputs, "again": True})
             _perform(finals, train, f"tuning {label} on {_WORDS[role]}", spec, tell)
         links[role] = evaluation_link(
             finals.prepared,
@@ -147,7 +149,10 @@ def out_of_domain_scores(finals: Finals, tasks: Sequence[Task] | None, *, tell: 
         link = evaluation_link(
             prepared, model=view.model, group="out_of_domain", half="all", suffix="evaluate-ood"
         )
-        _perform(finals, link, f"scoring {prepared.spec.model.uri}{_HOW[role]}", prepared.spec, tell)
+        train = None
+        if view.subset is not None and view.model is not None:
+            train = train_link(prepared, view.subset, view.model)
+        _perform(finals, link, f"scoring {prepared.spec.model.uri}{_HOW[role]}", prepared.spec, tell, train)
         links[role] = link
     return _scores(finals, prepared.spec.model.uri, links, wanted)
 
@@ -176,8 +181,15 @@ def _with_tasks(finals: Finals, tasks: Sequence[Task]) -> Prepared:
     return replace(finals.prepared, spec=changed, account=account)
 
 
-def _perform(finals: Finals, link: Link, what: str, spec: RecipeSearchSpec, tell: Tell) -> None:
-    """Run a step here, unless the store has its result."""
+def _perform(
+    finals: Finals,
+    link: Link,
+    what: str,
+    spec: RecipeSearchSpec,
+    tell: Tell,
+    train: Link | None = None,
+) -> None:
+    """Run a step here, unless the store has its result. ``train`` makes its model if that is no longer there."""
     store = finals.context.store
     if find(store, link.output) is not None:
         return
@@ -185,7 +197,7 @@ def _perform(finals: Finals, link: Link, what: str, spec: RecipeSearchSpec, tell
     # As a step of the search would: the sums of a model depend on the number of threads.
     cpu = spec.steps.train.cpu if link.step == "train" else spec.steps.evaluate.cpu
     require("torch").set_num_threads(threads_of(cpu))
-    run_step(
+    summary = run_step(
         finals.context.document.model_copy(
             update={
                 "step": link.step,
@@ -196,6 +208,10 @@ def _perform(finals: Finals, link: Link, what: str, spec: RecipeSearchSpec, tell
             }
         )
     )
+    if "missing" in summary and train is not None:
+        again = replace(train, inputs={**train.inputs, "again": True})
+        _perform(finals, again, "training the model again, which is no longer in the store", spec, tell)
+        _perform(finals, link, what, spec, tell)
 
 
 def _scores(finals: Finals, label: str, links: Mapping[Role, Link], tasks: Sequence[Task]) -> Scores:

@@ -99,7 +99,7 @@ def lock_of(folder: Path, name: str | None) -> Lock:
         ids=subsets.pool.ids().to_pylist(),
         signals_fingerprint=subsets.columns.fingerprint,
         files=_files(subsets),
-        training=spec.training.model_dump(mode="json"),
+        training=spec.training.content(),
         evaluation=spec.evaluation.model_dump(mode="json"),
         versions=versions(),
         inputs=locked_inputs(spec),

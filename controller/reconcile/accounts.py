@@ -107,6 +107,12 @@ class Evaluated(Account):
     tasks_left_out: Count = 0
 
 
+class Missing(Account):
+    """An evaluation whose model is not in the store, after so many further trainings."""
+
+    missing: Count
+
+
 class Gain(Account):
     """A difference on the report half and its interval."""
 
@@ -137,7 +143,11 @@ def complaint(step: str, account: Mapping[str, Any]) -> str | None:
     size = len(orjson.dumps(dict(account)))
     if size > MAX_ACCOUNT_BYTES:
         return f"it has {size:,} bytes, at most {MAX_ACCOUNT_BYTES:,} are allowed"
-    model = Chosen if step == "suggest" and "chosen" in account else MODELS.get(step, Account)
+    model = MODELS.get(step, Account)
+    if step == "suggest" and "chosen" in account:
+        model = Chosen
+    if step == "evaluate" and "missing" in account:
+        model = Missing
     try:
         found = model.model_validate(dict(account))
         if isinstance(found, Suggested):

@@ -4,16 +4,18 @@ The report half is read here and nowhere else, for the chosen recipe and the bas
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import digest
 from controller.reconcile import keys
+from controller.reconcile.chains import ChainView, Link, Prepared, view_scores, view_step
 from controller.reconcile.history import records
 from controller.reconcile.model import StepRequest, StepResult, Trial
+from controller.reconcile.models import unneeded_models
 from controller.reconcile.names import baseline_name, step_name
-from controller.reconcile.trials import ChainView, Link, Prepared, TrialView, evaluation_link, view_step
+from controller.reconcile.trials import TrialView, evaluation_link, train_link
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +57,22 @@ def finish(
         winner,
         *(view for view in baseline_views if view.phase == "succeeded" and _belongs(view, winner)),
     ]
-    chains = [view_step(link, owner, prepared) for owner, link in _final_links(rows, prepared)]
+    chains = [
+        view_scores(last.link, last.train, last.owner, prepared)
+        if last.link.step == "evaluate"
+        else view_step(last.link, last.owner, prepared)
+        for last in _final_links(rows, prepared)
+    ]
     failed = next((chain.failed.reason for chain in chains if chain.failed), None)
     if failed:
         return Finish(chosen=chosen, failed=failed)
     if any(not chain.summaries for chain in chains):
         free = prepared.spec.parallelism - sum(chain.running for chain in chains)
+        # Two evaluations that miss the same model ask for the same training.
+        steps = {chain.next.name: chain.next for chain in chains if chain.next}
         return Finish(
             chosen=chosen,
-            start=tuple(chain.next for chain in chains if chain.next)[: max(free, 0)],
+            start=tuple(steps.values())[: max(free, 0)],
             waits=tuple(chain.wait for chain in chains if chain.wait is not None),
             message="scoring the report half",
         )
@@ -119,36 +128,42 @@ def _belongs(view: TrialView, winner: TrialView) -> bool:
     return view.trial.role != "random_subset" or view.size == winner.size
 
 
-def _final_links(rows: Sequence[TrialView], prepared: Prepared) -> list[tuple[str, Link]]:
-    links: list[tuple[str, Link]] = []
+@dataclass(frozen=True, kw_only=True)
+class _FinalLink:
+    """A step of the end and the trial that it belongs to; ``train`` makes the model that an evaluation reads."""
+
+    owner: str
+    link: Link
+    train: Link | None = None
+
+
+def _final_links(rows: Sequence[TrialView], prepared: Prepared) -> list[_FinalLink]:
+    links: list[_FinalLink] = []
+    kinds = [("objective", "report", "evaluate-report")]
+    if prepared.spec.evaluation.out_of_domain:
+        kinds.append(("out_of_domain", "all", "evaluate-ood"))
     for view in rows:
-        owner = view.trial.name
-        links.append(
-            (
-                owner,
-                evaluation_link(
-                    prepared, model=view.model, group="objective", half="report", suffix="evaluate-report"
-                ),
-            )
-        )
-        if prepared.spec.evaluation.out_of_domain:
-            links.append(
-                (
-                    owner,
-                    evaluation_link(
-                        prepared, model=view.model, group="out_of_domain", half="all", suffix="evaluate-ood"
-                    ),
-                )
-            )
+        train = None
+        if view.subset is not None and view.model is not None:
+            train = train_link(prepared, view.subset, view.model)
+        for group, half, suffix in kinds:
+            link = evaluation_link(prepared, model=view.model, group=group, half=half, suffix=suffix)
+            if (
+                train is not None
+            ):  # the scores may be in the store without the model, which the user wants to have
+                link = replace(link, inputs={**link.inputs, "needs_model": True})
+            links.append(_FinalLink(owner=view.trial.name, link=link, train=train))
         links += _transfer_links(view, prepared)
     return links
 
 
-def _transfer_links(view: TrialView, prepared: Prepared) -> list[tuple[str, Link]]:
-    links: list[tuple[str, Link]] = []
+def _transfer_links(view: TrialView, prepared: Prepared) -> list[_FinalLink]:
+    links: list[_FinalLink] = []
+    owner = view.trial.name
     digests = prepared.account.get("transfer_model_digests", [])
     for index, uri in enumerate(prepared.spec.evaluation.transfer_models):
         tuned: str | None = None
+        train: Link | None = None
         if view.subset is not None and view.subset_digest is not None:
             tuned = keys.model_prefix(prepared.spec, prepared.account, view.subset_digest, digests[index])
             train = Link(
@@ -157,23 +172,19 @@ def _transfer_links(view: TrialView, prepared: Prepared) -> list[tuple[str, Link
                 output=tuned,
                 inputs={"subset": view.subset, "model": uri},
             )
-            links.append((view.trial.name, train))
-            if not view_step(train, view.trial.name, prepared).summaries:
+            links.append(_FinalLink(owner=owner, link=train))
+            if not view_step(train, owner, prepared).summaries:
                 continue
-        links.append(
-            (
-                view.trial.name,
-                evaluation_link(
-                    prepared,
-                    model=tuned,
-                    group="objective",
-                    half="report",
-                    suffix=f"evaluate-transfer-{index}",
-                    base_model=uri,
-                    base_digest=digests[index],
-                ),
-            )
+        link = evaluation_link(
+            prepared,
+            model=tuned,
+            group="objective",
+            half="report",
+            suffix=f"evaluate-transfer-{index}",
+            base_model=uri,
+            base_digest=digests[index],
         )
+        links.append(_FinalLink(owner=owner, link=link, train=train))
     return links
 
 
@@ -200,7 +211,20 @@ def _report_link(
         "finals": {view.trial.name: final_prefixes(view, prepared) for view in rows},
         **overlap_of(prepared),
     }
-    return Link(step="report", suffix="report", inputs=inputs, output=keys.prefix("reports", inputs))
+    # What it drops decides nothing of what the report says.
+    drop = unneeded_models(
+        prepared,
+        search_views,
+        baseline_views,
+        seen_until=len(search_views),
+        chosen=winner.trial.ordinal,
+    )
+    return Link(
+        step="report",
+        suffix="report",
+        inputs={**inputs, "drop": drop},
+        output=keys.prefix("reports", inputs),
+    )
 
 
 def overlap_of(prepared: Prepared) -> dict[str, Any]:
@@ -211,7 +235,8 @@ def overlap_of(prepared: Prepared) -> dict[str, Any]:
 
 def final_prefixes(view: TrialView, prepared: Prepared) -> dict[str, str]:
     """Return where the final scores of a trial lie, by kind of evaluation."""
-    return {link.suffix: link.output for _, link in _final_links([view], prepared) if link.step == "evaluate"}
+    links = (last.link for last in _final_links([view], prepared))
+    return {link.suffix: link.output for link in links if link.step == "evaluate"}
 
 
 def trial_row(view: TrialView, steps: Any) -> dict[str, Any]:

@@ -42,9 +42,7 @@ def signals_prefix(spec: RecipeSearchSpec, prepared: Mapping[str, Any]) -> str:
             "targets": prepared["targets_digest"],
             "model": prepared["signal_model_digest"],
             "template": spec.model.chat_template,
-            "signals": spec.signals.model_dump(
-                mode="json", exclude={"rows_per_shard": True, "language_model": {"model"}}
-            ),
+            "signals": spec.signals.content(),
             "extensions": spec.search.extensions,
         },
     )
@@ -72,7 +70,7 @@ def model_prefix(spec: RecipeSearchSpec, prepared: Mapping[str, Any], subset_dig
             "subset": subset_digest,
             "model": model,
             "template": spec.model.chat_template,
-            "training": spec.training.model_dump(mode="json"),
+            "training": spec.training.content(),
         },
     )
 

@@ -8,12 +8,14 @@ from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import digest
 from controller.reconcile import keys
 from controller.reconcile.budget import Usage, exhausted, too_many_failures, usage
+from controller.reconcile.chains import Link, Prepared, view_step
 from controller.reconcile.finish import Finish, final_prefixes, finish
 from controller.reconcile.history import records
 from controller.reconcile.model import Observed, Plan, Role, SearchState, StepRequest, Trial
+from controller.reconcile.models import unneeded_models, with_drops
 from controller.reconcile.names import baseline_name, first_free, suggest_name, trial_name
 from controller.reconcile.status import Outlook, search_state
-from controller.reconcile.trials import Link, Prepared, TrialView, view_step, view_trial
+from controller.reconcile.trials import TrialView, view_trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,8 @@ def overview(observed: Observed, now: float) -> Overview:
     create = () if observed.search.spec.suspend else draft.create
     wait = min(draft.waits) if draft.waits and not observed.search.spec.suspend else None
     plan = Plan(create=create, start=start, stop=stop, state=state, requeue_after=wait)
+    if prepared is not None:
+        views = with_drops(views, baselines, prepared, chosen=draft.outlook.chosen, finished=state.finished)
     return Overview(plan=plan, prepared=prepared, trials=views, baselines=baselines)
 
 
@@ -186,7 +190,7 @@ def _run(
         )
 
     stop_reason = exhausted(spec, used, seconds=now - observed.started_at)
-    suggestion = None if stop_reason else _suggest(observed, prepared, views, used)
+    suggestion = None if stop_reason else _suggest(observed, prepared, views, baselines, used)
     if suggestion is not None:
         create += suggestion.create
         start += suggestion.start
@@ -242,7 +246,11 @@ def _trial_steps(views: Sequence[TrialView], parallelism: int) -> tuple[list[Ste
 
 
 def _suggest(
-    observed: Observed, prepared: Prepared, views: Sequence[TrialView], used: Usage
+    observed: Observed,
+    prepared: Prepared,
+    views: Sequence[TrialView],
+    baselines: Sequence[TrialView],
+    used: Usage,
 ) -> _Draft | None:
     """Ask for the next trial, or turn the answer into one.
 
@@ -260,16 +268,13 @@ def _suggest(
     output = keys.prefix(
         "suggestions", {"signals": prepared.signals, "search": spec.search.model_dump(mode="json"), **inputs}
     )
-    chain = view_step(
-        Link(
-            step="suggest",
-            suffix="suggest",
-            output=output,
-            inputs={"pool": prepared.pool, "signals": prepared.signals, **inputs},
-        ),
-        suggest_name(ordinal),
-        prepared,
-    )
+    more = {
+        "pool": prepared.pool,
+        "signals": prepared.signals,
+        "drop": unneeded_models(prepared, views, baselines, seen_until=seen_until),
+    }
+    link = Link(step="suggest", suffix="suggest", output=output, inputs={**inputs, **more})
+    chain = view_step(link, suggest_name(ordinal), prepared)
     if chain.failed:
         return _Draft(outlook=Outlook(stage="searching", failed=chain.failed.reason))
     if not chain.summaries:

@@ -4,31 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autosel_runtime.api.recipe_search import RecipeSearchSpec
-from autosel_runtime.api.resources import StepName
 from controller.reconcile import keys
-from controller.reconcile.model import StepRequest, StepResult, Trial, TrialPhase
-from controller.reconcile.names import step_name
-from controller.reconcile.retry import ENVIRONMENT, INVALID_INPUT, verdict, wait_seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """What the trials stand on: the accounts of the prepare and score steps."""
-
-    spec: RecipeSearchSpec
-    account: Mapping[str, Any]
-    pool: str
-    signals: str
-    steps: Mapping[str, StepResult]
-    now: float
+from controller.reconcile.chains import ChainView, Link, Prepared, view_scores, view_step
+from controller.reconcile.model import StepRequest, Trial, TrialPhase
+from controller.reconcile.retry import ENVIRONMENT, INVALID_INPUT
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialView:
     """A trial and how far it is. ``next`` is the step to start now; ``wait`` the seconds until a retry is due.
     ``tasks`` has the scores that fitted into the step's summary; those left out lie at prefix ``evaluation``.
-    ``blocked``: a step failed for a reason that is not the recipe's."""
+    ``blocked``: a step failed for a reason that is not the recipe's. ``dropped``: the model is no longer in the
+    store."""
 
     trial: Trial
     phase: TrialPhase
@@ -46,59 +33,12 @@ class TrialView:
     wait: float | None = None
     message: str = ""
     blocked: bool = False
+    dropped: bool = False
 
     @property
     def terminal(self) -> bool:
         """Nothing more will be done for the search half."""
         return self.phase not in ("pending", "running")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """One step of a trial's chain: what to run and where its result goes."""
-
-    step: StepName
-    suffix: str
-    inputs: Mapping[str, Any]
-    output: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainView:
-    """How far a chain of steps is: the summaries of the finished ones, then what the first unfinished needs."""
-
-    summaries: tuple[Mapping[str, Any], ...]
-    started: bool
-    running: bool = False
-    failed: StepResult | None = None
-    next: StepRequest | None = None
-    wait: float | None = None
-
-
-def view_step(link: Link, owner: str, prepared: Prepared) -> ChainView:
-    """Judge one step of ``owner``: finished, running, to be started, to be waited for, or failed."""
-    name = step_name(owner, link.suffix)
-    result = prepared.steps.get(name)
-    policy = prepared.spec.failure_policy
-    kind = verdict(result, policy, prepared.now)
-    started = result is not None
-    if kind == "succeeded" and result is not None:
-        return ChainView(summaries=(result.summary,), started=True)
-    if kind == "running":
-        return ChainView(summaries=(), started=True, running=True)
-    if kind == "failed":
-        return ChainView(summaries=(), started=True, failed=result)
-    if kind == "waiting" and result is not None:
-        return ChainView(summaries=(), started=True, wait=wait_seconds(result, prepared.now))
-    request = StepRequest(
-        name=name,
-        step=link.step,
-        attempt=result.attempt + 1 if result else 1,
-        inputs=link.inputs,
-        output=link.output,
-        trial=owner,
-    )
-    return ChainView(summaries=(), started=started, next=request)
 
 
 def view_trial(trial: Trial, prepared: Prepared, unions: Mapping[str, str]) -> TrialView:
@@ -133,14 +73,16 @@ def view_trial(trial: Trial, prepared: Prepared, unions: Mapping[str, str]) -> T
     subset_digest, size = str(realised["subset_digest"]), int(realised["size"])
 
     model = keys.model_prefix(spec, account, subset_digest, str(account["model_digest"]))
-    train = view_step(
-        Link(step="train", suffix="train", output=model, inputs={"subset": subset, "model": spec.model.uri}),
-        trial.name,
-        prepared,
-    )
+    train = view_step(train_link(prepared, subset, model), trial.name, prepared)
     if not train.summaries:
         return _unfinished(trial, train, subset=subset, subset_digest=subset_digest, size=size)
     return _view_evaluation(trial, prepared, model=model, subset=subset, size=size, digest=subset_digest)
+
+
+def train_link(prepared: Prepared, subset: str, model: str) -> Link:
+    """Return the step that tunes the search's model on a subset; ``model`` is the prefix of the result."""
+    inputs = {"subset": subset, "model": prepared.spec.model.uri}
+    return Link(step="train", suffix="train", output=model, inputs=inputs)
 
 
 def _view_evaluation(
@@ -153,7 +95,8 @@ def _view_evaluation(
     digest: str | None,
 ) -> TrialView:
     link = evaluation_link(prepared, model=model, group="objective", half="search", suffix="evaluate")
-    evaluate = view_step(link, trial.name, prepared)
+    train = None if subset is None or model is None else train_link(prepared, subset, model)
+    evaluate = view_scores(link, train, trial.name, prepared)
     if not evaluate.summaries:
         return _unfinished(trial, evaluate, subset=subset, subset_digest=digest, size=size, model=model)
     summary = evaluate.summaries[0]

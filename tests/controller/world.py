@@ -99,6 +99,8 @@ class World:
     requests: dict[str, StepRequest] = field(default_factory=dict[str, StepRequest])
     log: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     artifacts: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    models: set[str] = field(default_factory=set[str])
+    trained: list[str] = field(default_factory=list[str])
     now: float = 1000.0
 
     def observe(self) -> Observed:
@@ -131,10 +133,8 @@ class World:
             return
         name = self.chance.choice(running)
         request = self.requests[name]
-        code, result = self.artifacts.get(request.output) or self.answer(request)
+        code, result = self._do(request)
         self.now += 1.0
-        if code == 0:
-            self.artifacts[request.output] = (code, result)
         self.steps[name] = replace(
             self.steps[name],
             state="succeeded" if code == 0 else "failed",
@@ -143,6 +143,24 @@ class World:
             summary=result if code == 0 and not isinstance(result, str) else {},
             reason=result if isinstance(result, str) else "",
         )
+
+    def _do(self, request: StepRequest) -> Outcome:
+        """Find the step's result or make it, as the real steps do; models can be dropped, accounts stay."""
+        inputs, found = request.inputs, self.artifacts.get(request.output)
+        model = inputs.get("model") if request.step == "evaluate" else None
+        if model is not None and model not in self.models and (found is None or inputs.get("needs_model")):
+            return 0, {"missing": inputs.get("trained", 0)}
+        if request.step == "train" and request.output not in self.models and inputs.get("again"):
+            found = None
+        outcome = found or self.answer(request)
+        if outcome[0] != 0:
+            return outcome
+        if request.step == "train" and found is None:
+            self.models.add(request.output)
+            self.trained.append(request.output)
+        self.artifacts[request.output] = outcome
+        self.models.difference_update(inputs.get("drop", ()))
+        return outcome
 
     def run(self, *, limit: int = 5000, die: Callable[[], int | None] = lambda: None) -> Plan:
         """Plan, act and finish steps until the search ends; ``die`` cuts plans short."""
@@ -162,8 +180,14 @@ class World:
 
     def _start(self, request: StepRequest) -> None:
         old = self.steps.get(request.name)
-        assert old is None or old.state == "failed", f"{request.name} was started again"
+        again = old is not None and (old.state == "failed" or self._may_repeat(request, old))
+        assert old is None or again, f"{request.name} was started again"
         assert request.attempt == (old.attempt + 1 if old else 1)
         self.requests[request.name] = request
         self.log.append((request.name, request.attempt))
         self.steps[request.name] = StepResult(attempt=request.attempt, state="running", started_at=self.now)
+
+    @staticmethod
+    def _may_repeat(request: StepRequest, old: StepResult) -> bool:
+        """A step that ended well is done again only around a model that was gone."""
+        return old.state == "succeeded" and ("missing" in old.summary or bool(request.inputs.get("again")))

@@ -20,7 +20,8 @@ class Steps:
     """Answers steps and remembers how often each was really carried out.
 
     ``artifacts`` is the store: a step whose output exists answers at once, without doing anything again. ``refuse`` may
-    fail one shard of a sharded step, by its index; ``shards`` remembers the shards that were carried out.
+    fail one shard of a sharded step, by its index; ``shards`` remembers the shards that were carried out. ``models``
+    are those that were trained and not dropped.
     """
 
     answer: Callable[[StepRequest, int], Outcome] = lambda request, number: succeed(request)
@@ -28,6 +29,7 @@ class Steps:
     done: list[tuple[str, int]] = field(default_factory=list)
     refuse: Callable[[StepRequest, int], Outcome | None] = lambda request, index: None
     shards: list[tuple[str, int]] = field(default_factory=list)
+    models: set[str] = field(default_factory=set)
 
     def run(self, document: Mapping[str, Any], *, shard: tuple[int, int] | None = None) -> tuple[int, str]:
         """Return the exit code and the termination message of the step of ``document``, or of a shard of it."""
@@ -38,7 +40,14 @@ class Steps:
             inputs=document["inputs"],
             output=document["output"],
         )
-        if request.output in self.artifacts:
+        inputs, found = request.inputs, request.output in self.artifacts
+        model = inputs.get("model") if request.step == "evaluate" else None
+        if model is not None and model not in self.models and (not found or inputs.get("needs_model")):
+            return 0, json.dumps({"summary": {"missing": inputs.get("trained", 0)}})
+        if inputs.get("again") and request.output not in self.models:
+            found = False
+        if found:
+            self.models.difference_update(inputs.get("drop", ()))
             return 0, json.dumps({"summary": {**self.artifacts[request.output], "cached": True}})
         if shard is not None:
             refused = self.refuse(request, shard[0])
@@ -51,6 +60,9 @@ class Steps:
         if code != 0 or isinstance(result, str):
             return code, json.dumps({"error": str(result)})
         self.artifacts[request.output] = result
+        if request.step == "train":
+            self.models.add(request.output)
+        self.models.difference_update(inputs.get("drop", ()))
         return 0, json.dumps({"summary": {**result, "cached": False}})
 
     def _finish_shard(self, request: StepRequest, index: int, count: int) -> bool:

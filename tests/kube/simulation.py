@@ -77,7 +77,7 @@ class Cluster:
             setattr(other.api, name, copy.copy(getattr(self.api, name)))
         other.steps = copy.copy(self.steps)
         other.steps.artifacts, other.steps.done = dict(self.steps.artifacts), list(self.steps.done)
-        other.steps.shards = list(self.steps.shards)
+        other.steps.shards, other.steps.models = list(self.steps.shards), set(self.steps.models)
         return other
 
     def step(self) -> Any:
