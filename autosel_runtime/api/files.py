@@ -50,8 +50,9 @@ def _files(search: RecipeSearch) -> Iterator[tuple[Path_, str]]:
 def _all_models(search: RecipeSearch) -> Iterator[tuple[Path_, str]]:
     spec = search.spec
     yield ("spec", "model", "uri"), spec.model.uri
-    if spec.signals.language_model.model is not None:
-        yield ("spec", "signals", "languageModel", "model"), spec.signals.language_model.model
+    for name, own in (("languageModel", spec.signals.language_model), ("embedding", spec.signals.embedding)):
+        if own.model is not None:
+            yield ("spec", "signals", name, "model"), own.model
     for index, model in enumerate(spec.evaluation.transfer_models):
         yield ("spec", "evaluation", "transferModels", index), model
 

@@ -1,6 +1,6 @@
 """Which per-sample signals are computed, and with what."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -47,8 +47,8 @@ class MinHashSignals(Model):
     )
 
 
-class LanguageModelSignals(Model):
-    """Signals of a language model's token probabilities: IFD, varentropy, loss."""
+class ModelSignals(Model):
+    """Signals that a pass of a language model over the pool gives."""
 
     enabled: bool = Field(default=True, description="Compute them.", examples=[True])
     model: InputUri | None = Field(
@@ -79,6 +79,27 @@ class LanguageModelSignals(Model):
         default="auto",
         description="Weights and arithmetic; auto is bfloat16 on accelerators, float32 on CPU.",
         examples=["auto"],
+    )
+
+
+class LanguageModelSignals(ModelSignals):
+    """Signals of a language model's token probabilities: IFD, varentropy, loss."""
+
+
+class EmbeddingSignals(ModelSignals):
+    """Embeddings of whole chats, the model's mean last hidden state, and all pairs of samples with near ones."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Compute them, for semantic_dedup with strategy embedding.",
+        examples=[True],
+    )
+    floor: float = Field(
+        default=0.9,
+        ge=0.1,  # as LEAST_FLOOR of the operators
+        le=0.999,
+        description="Least cosine that a recipe may ask for; raised when more pairs than 64 a sample reach it.",
+        examples=[0.9],
     )
 
 
@@ -117,9 +138,14 @@ class SignalsSpec(Model):
         description="Signals of token probabilities.",
         examples=[{"maxTokens": 1024}],
     )
+    embedding: EmbeddingSignals = Field(
+        default=EmbeddingSignals(),
+        description="Pairs of samples with near embeddings.",
+        examples=[{"enabled": True}],
+    )
     sae: SaeSignals | None = Field(
         default=None,
-        description="Sparse-autoencoder features.",
+        description="Sparse-autoencoder features; not computed in this version, so semdedup cannot run.",
         examples=[None],
     )
     rows_per_shard: int = Field(
@@ -129,6 +155,12 @@ class SignalsSpec(Model):
         description="Rows of a shard, the unit of work, retry and resume.",
         examples=[20000],
     )
+
+    def content(self) -> dict[str, Any]:
+        """Return what decides the values: not where models lie, how the work is cut, or a family that is off."""
+        unread: dict[str, Any] = {"rows_per_shard": True, "language_model": {"model"}}
+        unread["embedding"] = {"model"} if self.embedding.enabled else True
+        return self.model_dump(mode="json", exclude=unread)
 
     @field_validator("sae")
     @classmethod

@@ -65,6 +65,9 @@ def score(
         bool, typer.Option("--action-object", help="Also action-object branching; needs spaCy.")
     ] = False,
     minhash_ngram: Annotated[int, typer.Option(metavar="COUNT", help="Words of a shingle.")] = 5,
+    embedding: Annotated[
+        bool, typer.Option("--embedding", help="Also pairs of near embeddings; needs --model.")
+    ] = False,
     extension: Extensions = None,
     json_output: Json = False,
 ) -> None:
@@ -84,7 +87,10 @@ def score(
         model=model is not None,
         max_tokens=max_tokens,
         batch_tokens=batch_tokens,
+        embedding=embedding,
     )
+    if embedding and model is None:
+        raise UsageError("--embedding needs --model: embeddings are hidden states of a model")
     targets = _targets(target or [])
     if model is not None:
         require("transformers")
@@ -96,6 +102,7 @@ def score(
             opened,
             wanted if max_tokens is not None else _as_long_as(wanted, folder),
             model_dir=folder,
+            embedding_model_dir=folder,
             chat_template=None,
             targets={one.name: load_queries(one, Path.cwd(), bring=inputs.bring) for one in targets},
             out=out,
@@ -118,7 +125,13 @@ def score(
 
 
 def _signals(
-    *, minhash_ngram: int, action_object: bool, model: bool, max_tokens: int | None, batch_tokens: int
+    *,
+    minhash_ngram: int,
+    action_object: bool,
+    model: bool,
+    max_tokens: int | None,
+    batch_tokens: int,
+    embedding: bool,
 ) -> "SignalsSpec":
     from pydantic import ValidationError
 
@@ -132,6 +145,7 @@ def _signals(
         "lexical": {"actionObject": action_object},
         "minhash": {"ngram": minhash_ngram},
         "languageModel": language_model,
+        "embedding": {**language_model, "enabled": embedding},
     }
     try:
         return SignalsSpec.model_validate(content)
@@ -162,8 +176,13 @@ def _as_long_as(wanted: "SignalsSpec", model: Path | None) -> "SignalsSpec":
     longest = None if model is None else model_config(model).get("max_position_embeddings")
     if not isinstance(longest, int) or longest >= wanted.language_model.max_tokens:
         return wanted
-    shorter = wanted.language_model.model_copy(update={"max_tokens": longest})
-    return wanted.model_copy(update={"language_model": shorter})
+    shorter = {"max_tokens": longest}
+    return wanted.model_copy(
+        update={
+            "language_model": wanted.language_model.model_copy(update=shorter),
+            "embedding": wanted.embedding.model_copy(update=shorter),
+        }
+    )
 
 
 @command

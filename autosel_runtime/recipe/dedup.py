@@ -47,7 +47,8 @@ class SemanticDedupParams(Preference):
         None,
         ge=LEAST_FLOOR,
         le=1.0,
-        description="Least similarity of a duplicate, at least spec.signals.minhash.floor (0.5); when left out 0.8 for "
+        description="Least similarity of a duplicate, at least spec.signals.minhash.floor (0.5) or "
+        "spec.signals.embedding.floor (0.9); when left out 0.8 for "
         "minhash and 0.95 for embedding. Not with exact.",
         examples=[0.8],
     )
@@ -146,7 +147,7 @@ def _floor_problem(pairs: str, threshold: float, floor: float) -> str | None:
     if threshold >= floor:
         return None
     return f"{threshold:g} is below {floor:g}, the least similarity for which {pairs} pairs were stored" + (
-        " (spec.signals.minhash.floor)" if pairs == "minhash" else ""
+        "" if pairs == "sae" else f" (spec.signals.{pairs}.floor)"
     )
 
 
@@ -176,7 +177,8 @@ OPERATORS = (
         apply=_apply_semdedup,
         needs=_needs_semdedup,
         check=_check(_semdedup_pairs),
-        summary="Keep one of each set of samples with similar SAE features.",
+        summary="Keep one of each set of samples with similar SAE features. Cannot run in this version, which "
+        "computes none.",
         paper="A.1, SemDedup",
         tunables=(Tunable(name="threshold", scale="linear", low=0.7, high=0.99),),
     ),

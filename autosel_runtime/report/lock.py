@@ -71,6 +71,9 @@ class LockedInputs(Part):
     signals: dict[str, JsonValue] = Field(description="Settings of the signals.")
     targets: tuple[dict[str, JsonValue], ...] = Field(default=(), description="Targets.")
     model: str = Field(description="Model of the signals of token probabilities.")
+    embedding_model: str | None = Field(
+        default=None, description="Model of the embeddings, when there are any."
+    )
     chat_template: str | None = Field(default=None, description="Its chat template, when it is not its own.")
     extensions: tuple[str, ...] = Field(default=(), description="Extensions.")
     threads: int = Field(default=1, description="Threads of the sums in a model.")

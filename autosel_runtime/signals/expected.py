@@ -58,6 +58,8 @@ def expected_columns(
     floors: dict[str, float] = {}
     if signals.minhash.enabled:
         floors[MINHASH] = signals.minhash.floor
+    if signals.embedding.enabled:
+        floors[EMBEDDING] = signals.embedding.floor
     return PoolFacts(
         names=frozenset([*names, *floors]),
         sources=_declared(spec.pool.sources) if sources is None else tuple(sources),

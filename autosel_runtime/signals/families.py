@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autosel_runtime.api.signals import LanguageModelSignals, LexicalSignals, MinHashSignals
+from autosel_runtime.api.signals import LexicalSignals, MinHashSignals, ModelSignals
 from autosel_runtime.digest import digest, digest_file, short
 from autosel_runtime.errors import ConfigError
 from autosel_runtime.pool.sample import Sample
@@ -24,6 +24,7 @@ SCHEMA = 1
 LEXICAL_VERSION = 1
 MINHASH_VERSION = 1
 LANGUAGE_MODEL_VERSION = 1
+EMBEDDING_VERSION = 1
 
 ExtensionFunction = Callable[[Sample], float | None]
 Extension = tuple[str, ExtensionFunction]
@@ -77,18 +78,39 @@ def minhash_family(pool_digest: str, settings: MinHashSignals) -> Family:
 
 
 def language_model_family(
-    pool_digest: str, settings: LanguageModelSignals, *, model: str, template: str | None, dtype: str
+    pool_digest: str, settings: ModelSignals, *, model: str, template: str | None, dtype: str
 ) -> Family:
     """Return the family of signals of token probabilities.
 
     ``model`` is the model folder's digest, ``template`` the text that overrides the tokenizer's own, ``dtype``
     what auto came to.
     """
+    return _model_family(
+        "language-model", LANGUAGE_MODEL_VERSION, pool_digest, settings, model, template, dtype
+    )
+
+
+def embedding_family(
+    pool_digest: str, settings: ModelSignals, *, model: str, template: str | None, dtype: str
+) -> Family:
+    """Return the family of embeddings; see ``language_model_family``. The floor is not part of it."""
+    return _model_family("embedding", EMBEDDING_VERSION, pool_digest, settings, model, template, dtype)
+
+
+def _model_family(
+    name: str,
+    version: int,
+    pool_digest: str,
+    settings: ModelSignals,
+    model: str,
+    template: str | None,
+    dtype: str,
+) -> Family:
     return Family(
-        name="language-model",
+        name=name,
         depends={
             "pool": pool_digest,
-            "version": LANGUAGE_MODEL_VERSION,
+            "version": version,
             "model": model,
             "dtype": dtype,
             "maxTokens": settings.max_tokens,

@@ -8,14 +8,10 @@ Notation
     ifd        L(y | x) / L(y)       instruction-following difficulty, the paper's (arXiv 2308.12032)
     ifd_full   L(x y) / L(y)         what the reference implementation of AutoSelection calls IFD
     varentropy V(y | x)              varentropy_answer  V(y)
-
-Batches are padded on the right. The models are causal: a token sees only those before it, so padding behind it
-changes nothing and no attention mask is needed, which lets the fast attention kernels run.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosel_runtime.api.signals import LanguageModelSignals
-from autosel_runtime.checkpoint import loading
 from autosel_runtime.errors import ConfigError, DataError, UnavailableError
+from autosel_runtime.signals.causal import load_causal, padded, run_batches
 from autosel_runtime.signals.expected import LANGUAGE_MODEL
-from autosel_runtime.signals.model_files import model_config
-from autosel_runtime.signals.segments import Segment, Tokenised, check_template, tokenise
+from autosel_runtime.signals.segments import Segment, Tokenised, tokenise
 from autosel_runtime.signals.vocabulary import Head, token_statistics
 
 if TYPE_CHECKING:
@@ -37,6 +32,7 @@ if TYPE_CHECKING:
 
     from autosel_runtime.pool.sample import Sample
 
+SECTION = "signals.languageModel"
 _PROBE_TOKENS = 16
 
 
@@ -72,58 +68,18 @@ class SegmentStatistics:
     answer_varentropy: NDArray[np.float64]
 
 
-def choose_device() -> torch.device:
-    """Return the accelerator if there is one, else the CPU; UnavailableError without torch or transformers."""
-    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"signals.languageModel needs {' and '.join(missing)}; run: pip install 'autosel[train]', or set "
-            "signals.languageModel.enabled: false"
-        )
-    import torch
-
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return torch.device("cpu") if accelerator is None else accelerator
-
-
-def choose_dtype(settings: LanguageModelSignals) -> str:
-    """Return the arithmetic that ``settings.dtype`` comes to on this machine."""
-    device = choose_device()
-    if settings.dtype == "auto":
-        return "float32" if device.type == "cpu" else "bfloat16"
-    return settings.dtype
-
-
 def load(folder: Path, settings: LanguageModelSignals, template: str | None = None) -> LanguageModel:
     """Load the model and tokenizer in ``folder``.
 
     NoInputError when they are not there, ConfigError when the settings do not suit the model, UnavailableError
     when torch is missing or the model cannot be scored in blocks.
     """
-    device, dtype = choose_device(), choose_dtype(settings)
-    positions = model_config(folder).get("max_position_embeddings")
-    if isinstance(positions, int) and settings.max_tokens > positions:
-        raise ConfigError(
-            f"signals.languageModel.maxTokens: {settings.max_tokens} is more than the {positions} positions of the "
-            f"model in {folder}; set at most {positions}"
-        )
-    import torch
-    import transformers
-
-    with loading(f"{folder}: the tokenizer cannot be read"):
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    check_template(tokenizer, template, settings.chat_template)
-    with loading(f"{folder}: the model cannot be read"):
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype)
-        )
-    model.requires_grad_(False)
-    model = model.to(device).eval()
+    model, tokenizer = load_causal(folder, settings, template, SECTION)
     loaded = LanguageModel(
         body=model.base_model,
         head=model_head(model),
         tokenizer=tokenizer,
-        device=device,
+        device=model.device,
         settings=settings,
         template=template,
     )
@@ -152,35 +108,21 @@ def score_segments(
 ) -> SegmentStatistics:
     """Return the statistics of ``segments``; their order and their company in a batch change nothing.
 
-    A batch that does not fit the accelerator's memory is halved, and so are those after it. UnavailableError when
-    a single segment does not fit.
+    UnavailableError when a single segment does not fit the accelerator's memory.
     """
-    import torch
-
-    result = np.full((3, len(segments)), np.nan)
-    budget = model.settings.batch_tokens
-    pending = sorted(
-        (index for index in range(len(segments)) if len(segments[index].ids) > 1),
-        key=lambda index: (-len(segments[index].ids), index),
+    result = np.full((len(segments), 3), np.nan)
+    scored = [index for index, segment in enumerate(segments) if len(segment.ids) > 1]
+    report(len(segments) - len(scored))
+    run_batches(
+        segments,
+        scored,
+        lambda batch: _score_batch(model, batch),
+        result,
+        batch_tokens=model.settings.batch_tokens,
+        section=SECTION,
+        report=report,
     )
-    report(len(segments) - len(pending))
-    while pending:
-        longest = len(segments[pending[0]].ids)
-        batch = pending[: max(budget // longest, 1)]
-        try:
-            result[:, batch] = _score_batch(model, [segments[index] for index in batch])
-        except torch.OutOfMemoryError as error:
-            if len(batch) == 1:
-                raise UnavailableError(
-                    f"signals.languageModel: one text of {longest} tokens does not fit the memory of {model.device}; "
-                    "lower maxTokens or use a smaller model"
-                ) from error
-            budget = longest * len(batch) // 2
-            torch.accelerator.empty_cache()
-            continue
-        pending = pending[len(batch) :]
-        report(len(batch))
-    return SegmentStatistics(nll=result[0], answer_nll=result[1], answer_varentropy=result[2])
+    return SegmentStatistics(nll=result[:, 0], answer_nll=result[:, 1], answer_varentropy=result[:, 2])
 
 
 def language_model_arrays(
@@ -188,7 +130,7 @@ def language_model_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Return the float32 columns of a shard's chats, NaN where there is no answer, and ``note.*`` counts.
 
-    ``report`` is told how many chats are done, in halves rounded down.
+    ``report`` is told how many texts are done, two a chat.
     """
     rows = [index for index, chat in enumerate(tokenised.chats) if chat is not None]
     chats = [chat for chat in tokenised.chats if chat is not None]
@@ -196,6 +138,7 @@ def language_model_arrays(
         raise ConfigError(
             f"signals.languageModel: the chat template refuses every chat, first {tokenised.refusal}"
         )
+    report(2 * (len(tokenised.chats) - len(chats)))
     found = score_segments(model, [*(chat.full for chat in chats), *(chat.answer for chat in chats)], report)
     full, alone = slice(0, len(chats)), slice(len(chats), None)
     nll_answer = np.where(found.answer_nll[alone] > 0.0, found.answer_nll[alone], np.nan)
@@ -228,19 +171,16 @@ def hidden_states(model: LanguageModel, ids: torch.Tensor) -> torch.Tensor:
 
 
 def _score_batch(model: LanguageModel, batch: Sequence[Segment]) -> NDArray[np.float64]:
-    """Return [3, batch]: mean loss, mean answer loss, mean answer varentropy."""
+    """Return [batch, 3]: mean loss, mean answer loss, mean answer varentropy."""
     import torch
 
-    lengths = np.array([len(segment.ids) for segment in batch])
-    width = int(lengths.max())
-    padded = np.zeros((len(batch), width), dtype=np.int64)
-    for row, segment in enumerate(batch):
-        padded[row, : len(segment.ids)] = segment.ids
+    rows, lengths = padded(batch)
+    width = rows.shape[1]
     place = np.arange(width)
     scored = (place[None, :-1] + 1 < lengths[:, None]).reshape(-1)
     chosen = np.flatnonzero(scored)
     with torch.inference_mode():
-        ids = torch.from_numpy(padded).to(model.device)
+        ids = torch.from_numpy(rows).to(model.device)
         keep = torch.from_numpy(chosen).to(model.device)
         hidden = hidden_states(model, ids)[:, :-1].flatten(0, 1)[keep]
         statistics = token_statistics(hidden, ids[:, 1:].flatten()[keep], model.head)
@@ -258,7 +198,8 @@ def _score_batch(model: LanguageModel, batch: Sequence[Segment]) -> NDArray[np.f
             every,
             _means(owners[is_answer], values[0][is_answer], len(batch)),
             _means(owners[is_answer], values[1][is_answer], len(batch)),
-        ]
+        ],
+        axis=1,
     )
 
 

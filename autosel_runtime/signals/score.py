@@ -5,18 +5,22 @@ with other settings reuses the families that did not change, and several pods ma
 shards before one of them merges.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from autosel_runtime.api.signals import SignalsSpec
 from autosel_runtime.checkpoint import model_digest
 from autosel_runtime.errors import ConfigError, DataError
 from autosel_runtime.pool.sample import Sample
 from autosel_runtime.progress import Progress
+from autosel_runtime.signals import embedding, language_model, lexical
 from autosel_runtime.signals import families as family_of
-from autosel_runtime.signals import language_model, lexical
+from autosel_runtime.signals.causal import choose_dtype
 from autosel_runtime.signals.families import Extension, Family
 from autosel_runtime.signals.samples import PoolLike
 from autosel_runtime.signals.segments import Tokenised
@@ -39,20 +43,29 @@ def score_pool(
     shards: tuple[int, int] | None = None,
     extensions: Sequence[Extension] = (),
     workers: int | None = None,
+    embedding_model_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Compute the signals of ``pool`` into ``out`` and return the manifest (``signals.json``).
 
-    ``model_dir`` is the folder of the model whose token probabilities are asked for, ``chat_template`` replaces
-    its tokenizer's own, ``targets`` are query samples by target name. ``work`` keeps finished shards. With
-    ``shards`` = (index, count) only every count-th shard is computed, nothing is merged and the manifest's
-    ``complete`` is false; call once more without it over a work folder that holds all shards.
-    ``extensions`` are (name, function) pairs; ``workers`` processes read text, one a core when left out.
+    ``model_dir`` is the folder of the model whose token probabilities are asked for, ``embedding_model_dir`` that of
+    the model whose embeddings are, ``chat_template`` replaces their tokenizers' own, ``targets`` are query samples by
+    target name. ``work`` keeps finished shards. With ``shards`` = (index, count) only every count-th shard is
+    computed, nothing is merged and the manifest's ``complete`` is false; call once more without it over a work folder
+    that holds all shards. ``extensions`` are (name, function) pairs; ``workers`` processes read text, one a core when
+    left out.
     """
     if pool.rows == 0:
         raise DataError("the pool has no samples, so there is nothing to score")
-    families = plan_families(pool.digest, spec, model_dir, chat_template, targets, extensions)
-    floor = spec.minhash.floor if spec.minhash.enabled else None
-    fingerprint = family_of.signals_fingerprint(list(families.values()), {"floor": floor})
+    families = plan_families(
+        pool.digest, spec, model_dir, chat_template, targets, extensions, embedding_model_dir
+    )
+    floors: dict[str, float] = {}
+    settings: dict[str, Any] = {"floor": None}
+    if spec.minhash.enabled:
+        floors["minhash"] = settings["floor"] = spec.minhash.floor
+    if spec.embedding.enabled:
+        floors["embedding"] = settings["embedding_floor"] = spec.embedding.floor
+    fingerprint = family_of.signals_fingerprint(list(families.values()), settings)
     done = read_manifest(out)
     if shards is None and done is not None and done["fingerprint"] == fingerprint and _is_whole(out, done):
         return done
@@ -72,11 +85,24 @@ def score_pool(
         _score_extensions(pool, folders["extensions"], mine, extensions)
     if "language-model" in folders:
         assert model_dir is not None
-        _score_language_model(pool, spec, model_dir, chat_template, folders["language-model"], mine)
+        scorer = partial(language_model.load, model_dir, spec.language_model, chat_template)
+        _score_model(
+            pool,
+            scorer,
+            language_model.language_model_arrays,
+            folders["language-model"],
+            mine,
+            "language model",
+            2,
+        )
+    if "embedding" in folders:
+        assert embedding_model_dir is not None
+        embedder = partial(embedding.load, embedding_model_dir, spec.embedding, chat_template)
+        _score_model(pool, embedder, embedding.embedding_arrays, folders["embedding"], mine, "embeddings", 1)
     if shards is not None:
         return {"complete": False, "fingerprint": fingerprint, "shards": [shard.index for shard in mine]}
     return write_signals(
-        out, pool, every, list(sharded.values()), fingerprint=fingerprint, floor=floor, work=work
+        out, pool, every, list(sharded.values()), fingerprint=fingerprint, floors=floors, work=work
     )
 
 
@@ -87,6 +113,7 @@ def plan_families(
     chat_template: str | None,
     targets: Targets,
     extensions: Sequence[Extension] = (),
+    embedding_model_dir: Path | None = None,
 ) -> dict[str, Family]:
     """Return the families that ``spec`` asks for, by name.
 
@@ -112,7 +139,21 @@ def plan_families(
                 spec.language_model,
                 model=model_digest(model_dir),
                 template=chat_template if spec.language_model.chat_template else None,
-                dtype=language_model.choose_dtype(spec.language_model),
+                dtype=choose_dtype(spec.language_model, language_model.SECTION),
+            )
+        )
+    if spec.embedding.enabled:
+        if embedding_model_dir is None:
+            raise ConfigError(
+                "signals.embedding needs a model: name a model folder, or set signals.embedding.enabled: false"
+            )
+        families.append(
+            family_of.embedding_family(
+                pool_digest,
+                spec.embedding,
+                model=model_digest(embedding_model_dir),
+                template=chat_template if spec.embedding.chat_template else None,
+                dtype=choose_dtype(spec.embedding, embedding.SECTION),
             )
         )
     return {family.name: family for family in families}
@@ -159,26 +200,27 @@ def _score_extensions(
         write_shard(folder, shard, compute_extensions(pool.samples(shard.row_numbers()), extensions))
 
 
-def _score_language_model(
+def _score_model(
     pool: PoolLike,
-    spec: SignalsSpec,
-    model_dir: Path,
-    template: str | None,
+    load: Callable[[], Any],
+    arrays_of: Callable[[Any, Tokenised, Callable[[int], None]], dict[str, NDArray[Any]]],
     folder: Path,
     shards: Sequence[Shard],
+    what: str,
+    texts_of_a_chat: int,
 ) -> None:
-    """Compute the missing shards of signals of token probabilities; the next shard is tokenised meanwhile."""
+    """Compute the missing shards of a family that takes a model; the next shard is tokenised meanwhile."""
     todo = missing_shards(folder, shards)
     if not todo:
         return
-    model = language_model.load(model_dir, spec.language_model, template)
+    model = load()
 
     def tokenised(shard: Shard) -> Tokenised:
         return model.tokenise(list(pool.samples(shard.row_numbers())))
 
-    total = 2 * sum(shard.rows for shard in todo)
+    total = texts_of_a_chat * sum(shard.rows for shard in todo)
     with (
-        Progress("language model", total=total, unit="texts") as progress,
+        Progress(what, total=total, unit="texts") as progress,
         ThreadPoolExecutor(1) as ahead,
     ):
         following = ahead.submit(tokenised, todo[0])
@@ -186,9 +228,7 @@ def _score_language_model(
             chats = following.result()
             if position + 1 < len(todo):
                 following = ahead.submit(tokenised, todo[position + 1])
-            arrays = language_model.language_model_arrays(model, chats, progress.advance)
-            progress.advance(2 * sum(chat is None for chat in chats.chats))
-            write_shard(folder, shard, arrays)
+            write_shard(folder, shard, arrays_of(model, chats, progress.advance))
 
 
 def _is_whole(out: Path, manifest: Mapping[str, Any]) -> bool:

@@ -63,11 +63,11 @@ class Tokenised:
     refusal: str
 
 
-def check_template(tokenizer: Any, template: str | None, wanted: bool) -> None:
-    """Raise ConfigError when chats are to be rendered and there is no template to render them with."""
+def check_template(tokenizer: Any, template: str | None, wanted: bool, section: str) -> None:
+    """Raise ConfigError when ``section`` wants chats rendered and there is no template to render them with."""
     if wanted and template is None and not getattr(tokenizer, "chat_template", None):
         raise ConfigError(
-            "signals.languageModel: the model's tokenizer has no chat template; set model.chatTemplate, "
+            f"{section}: the model's tokenizer has no chat template; set model.chatTemplate, "
             "or chatTemplate: false to join the texts with newlines"
         )
 

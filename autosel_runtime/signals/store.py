@@ -6,7 +6,7 @@ Files of a signals folder (rows are pool rows, n of them):
                              so that a recipe fetches only what it reads, and only one column is in memory
     groups.npz               ``exact`` int32 [n]; groups are numbered by their first row
     pairs.npz                ``minhash.left``, ``minhash.right`` uint32, ``minhash.similarity`` float32, and the
-                             float64 number ``minhash.floor``
+                             float64 number ``minhash.floor``; the same for ``embedding`` (cosine)
     signals.json             what is there, what it depends on, and the digest of every file; written last
 """
 
@@ -24,7 +24,10 @@ from numpy.typing import NDArray
 
 from autosel_runtime.digest import digest_file
 from autosel_runtime.errors import DataError
-from autosel_runtime.recipe.columns import rank_of
+from autosel_runtime.progress import Progress
+from autosel_runtime.recipe.columns import Pairs, rank_of
+from autosel_runtime.signals.cosine import CosineSearch, cosine_pairs
+from autosel_runtime.signals.embedding import TEXTS, VECTORS
 from autosel_runtime.signals.families import SCHEMA, Family
 from autosel_runtime.signals.pairs import PairSearch, similar_pairs
 from autosel_runtime.signals.samples import PoolLike
@@ -36,8 +39,9 @@ PAIRS = "pairs.npz"
 RANK_SUFFIX = ".rank"
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _ROW_GROUP = 1 << 20
+_REPEATS_A_BLOCK = 1 << 14
 # Arrays of a shard that are no scalar columns.
-_SPECIAL = frozenset({"exact", "signatures"})
+_SPECIAL = frozenset({"exact", "signatures", VECTORS, TEXTS})
 _NOTE = "note."
 
 
@@ -61,19 +65,20 @@ def write_signals(
     families: Sequence[ShardedFamily],
     *,
     fingerprint: str,
-    floor: float | None,
+    floors: Mapping[str, float],
     work: Path,
 ) -> dict[str, Any]:
     """Merge the shards into ``out`` and return the manifest.
 
-    ``floor`` is the least similarity of near-duplicate pairs; None when there are no signatures. Signatures are
-    gathered in a mapped file of the work folder: n * permutations * 4 bytes of disk. DataError when a shard is
+    ``floors`` are the least similarities of pairs, by their name. Signatures are gathered in a mapped file of the
+    work folder: n * permutations * 4 bytes of disk; so are embeddings: n * d * 2 bytes. DataError when a shard is
     missing.
     """
     scalars: dict[str, dict[str, Any]] = {}
     notes: dict[str, int] = {}
     groups: dict[str, dict[str, Any]] = {}
     pairs: dict[str, dict[str, Any]] = {}
+    found: dict[str, Pairs] = {}
     scalars["words"] = _write_scalar(out, "words", pool.words().astype(np.float32), "pool")
     for entry in families:
         names = array_names(entry.folder, shards[0])
@@ -89,10 +94,23 @@ def write_signals(
             with replacing(out / GROUPS) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, exact=exact)
             groups["exact"] = {"groups": int(exact.max()) + 1, "family": entry.family.name}
-        if "signatures" in names and floor is not None:
-            search = _search_pairs(entry.folder, shards, pool.rows, floor, work)
-            _write_pairs(out, search.pairs.floor, search)
-            pairs["minhash"] = _pairs_summary(search, floor, entry.family.name)
+        if "signatures" in names:
+            search = _search_pairs(entry.folder, shards, pool.rows, floors["minhash"], work)
+            found["minhash"] = search.pairs
+            pairs["minhash"] = {
+                **_pairs_summary(search.pairs, floors["minhash"], entry.family.name),
+                "bands": search.bands.count,
+                "rows_per_band": search.bands.rows,
+                "recall_at_floor": search.bands.recall,
+                "candidates": search.candidates,
+            }
+        if VECTORS in names:
+            cosines = _search_cosines(entry.folder, shards, pool.rows, floors["embedding"], work)
+            found["embedding"] = cosines.pairs
+            summarised = _pairs_summary(cosines.pairs, floors["embedding"], entry.family.name)
+            pairs["embedding"] = {**summarised, "embedded": cosines.embedded}
+    if found:
+        _write_pairs(out, found)
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "fingerprint": fingerprint,
@@ -197,27 +215,45 @@ def _search_pairs(folder: Path, shards: Sequence[Shard], rows: int, floor: float
         path.unlink()
 
 
-def _write_pairs(out: Path, floor: float, search: PairSearch) -> None:
-    arrays: Mapping[str, NDArray[Any]] = {
-        "minhash.left": search.pairs.left,
-        "minhash.right": search.pairs.right,
-        "minhash.similarity": search.pairs.similarity,
-        "minhash.floor": np.array(floor),
-    }
+def _search_cosines(
+    folder: Path, shards: Sequence[Shard], rows: int, floor: float, work: Path
+) -> CosineSearch:
+    path = work / "embeddings.npy"
+    width = read_shard(folder, shards[0], VECTORS).shape[1]
+    gathered = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(rows, width))
+    try:
+        for shard in shards:
+            gathered[shard.start : shard.stop] = _checked(folder, shard, VECTORS)
+        # Equal chats of two shards were computed in two batches, which may differ in the last bit.
+        texts = np.concatenate([_checked(folder, shard, TEXTS) for shard in shards])
+        _, first, inverse = np.unique(texts, return_index=True, return_inverse=True)
+        repeated = np.flatnonzero((first[inverse] != np.arange(rows)) & (texts != 0))
+        for low in range(0, len(repeated), _REPEATS_A_BLOCK):
+            part = repeated[low : low + _REPEATS_A_BLOCK]
+            gathered[part] = gathered[first[inverse[part]]]
+        with Progress("embedding pairs", total=rows, unit="samples") as progress:
+            return cosine_pairs(gathered, floor=floor, report=progress.advance)
+    finally:
+        path.unlink()
+
+
+def _write_pairs(out: Path, found: Mapping[str, Pairs]) -> None:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, pairs in found.items():
+        arrays[f"{name}.left"] = pairs.left
+        arrays[f"{name}.right"] = pairs.right
+        arrays[f"{name}.similarity"] = pairs.similarity
+        arrays[f"{name}.floor"] = np.array(pairs.floor)
     with replacing(out / PAIRS) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]  # typed as if names were options
 
 
-def _pairs_summary(search: PairSearch, asked: float, family: str) -> dict[str, Any]:
+def _pairs_summary(pairs: Pairs, asked: float, family: str) -> dict[str, Any]:
     return {
         "family": family,
-        "pairs": len(search.pairs.left),
-        "equal": int(np.count_nonzero(search.pairs.similarity == 1.0)),
+        "pairs": len(pairs.left),
+        "equal": int(np.count_nonzero(pairs.similarity == 1.0)),
         "asked": asked,
-        "floor": search.pairs.floor,
-        "raised": not math.isclose(asked, search.pairs.floor),
-        "bands": search.bands.count,
-        "rows_per_band": search.bands.rows,
-        "recall_at_floor": search.bands.recall,
-        "candidates": search.candidates,
+        "floor": pairs.floor,
+        "raised": not math.isclose(asked, pairs.floor),
     }

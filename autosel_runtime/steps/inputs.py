@@ -38,9 +38,9 @@ class Input:
 def inputs_of(spec: RecipeSearchSpec) -> Iterator[Input]:
     """Yield all inputs of a search, in the order in which it is best to find them missing."""
     yield Input(field="spec.model.uri", uri=spec.model.uri, model=True)
-    own = spec.signals.language_model
-    if own.enabled and own.model is not None:
-        yield Input(field="spec.signals.languageModel.model", uri=own.model, model=True)
+    for name, own in (("languageModel", spec.signals.language_model), ("embedding", spec.signals.embedding)):
+        if own.enabled and own.model is not None:
+            yield Input(field=f"spec.signals.{name}.model", uri=own.model, model=True)
     for index, uri in enumerate(spec.evaluation.transfer_models):
         yield Input(field=f"spec.evaluation.transferModels[{index}]", uri=uri, model=True)
     if spec.signals.sae is not None:

@@ -78,7 +78,7 @@ def prepare(context: StepContext) -> StepOutput:
         "sources": list(sources.values()),
         "sources_left_out": left_out,
         "model_digest": models[spec.model.uri],
-        "signal_model_digest": models[spec.signals.language_model.model or spec.model.uri],
+        "signal_model_digest": _signal_models(spec, models),
         "transfer_model_digests": [models[uri] for uri in spec.evaluation.transfer_models],
         "targets_digest": targets,
         "tasks_digest": tasks,
@@ -156,11 +156,20 @@ def _model_identity(uri: str, context: StepContext) -> str:
     return digest({"model": model, "revision": context.spec.model.revision})
 
 
+def _signal_models(spec: RecipeSearchSpec, models: Mapping[str, str]) -> str:
+    """Return the digest of all models that the signals depend on: of one, its own."""
+    first = models[spec.signals.language_model.model or spec.model.uri]
+    if not spec.signals.embedding.enabled:
+        return first
+    return digest([first, models[spec.signals.embedding.model or spec.model.uri]])
+
+
 def _model_uris(context: StepContext) -> list[str]:
     spec = context.spec
     uris = [spec.model.uri, *spec.evaluation.transfer_models]
-    if spec.signals.language_model.enabled and spec.signals.language_model.model:
-        uris.append(spec.signals.language_model.model)
+    for settings in (spec.signals.language_model, spec.signals.embedding):
+        if settings.enabled and settings.model:
+            uris.append(settings.model)
     return list(dict.fromkeys(uris))
 
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from autosel_runtime.api.signals import ModelSignals
 from autosel_runtime.errors import ConfigError
 from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.recipe.extension import load_extensions
-from autosel_runtime.signals.language_model import choose_dtype
+from autosel_runtime.signals import embedding, language_model
+from autosel_runtime.signals.causal import choose_dtype
 from autosel_runtime.signals.score import score_pool
 from autosel_runtime.steps.context import StepContext, StepOutput, files_of
 from autosel_runtime.steps.data import open_pool
@@ -53,11 +55,15 @@ def _merge_parts(context: StepContext, folder: Path, parts: Sequence[Marker]) ->
 
 def _layout(context: StepContext) -> Mapping[str, Any]:
     signals = context.spec.signals
-    model = signals.language_model
-    return {
+    layout = {
         "rows_per_shard": signals.rows_per_shard,
-        "dtype": choose_dtype(model) if model.enabled else None,
+        "dtype": choose_dtype(signals.language_model, language_model.SECTION)
+        if signals.language_model.enabled
+        else None,
     }
+    if signals.embedding.enabled:
+        layout["embedding_dtype"] = choose_dtype(signals.embedding, embedding.SECTION)
+    return layout
 
 
 SHARED_SCORE = SharedStep(layout=_layout, part=_score_part, merge=_merge_parts)
@@ -67,16 +73,11 @@ def _score(
     context: StepContext, *, out: Path, work: Path, shards: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     spec = context.spec
-    language_model = spec.signals.language_model
-    model = context.model(language_model.model or spec.model.uri) if language_model.enabled else None
-    if isinstance(model, str):
-        raise ConfigError(
-            f"spec.signals.languageModel.model: signals need a model folder, found the hub id {model!r}"
-        )
     return score_pool(
         open_pool(context),
         spec.signals,
-        model_dir=model,
+        model_dir=_model(context, spec.signals.language_model, language_model.SECTION),
+        embedding_model_dir=_model(context, spec.signals.embedding, embedding.SECTION),
         chat_template=spec.model.chat_template,
         targets={
             target.name: load_queries(target, context.base, bring=context.inputs.bring)
@@ -89,9 +90,20 @@ def _score(
     )
 
 
+def _model(context: StepContext, settings: ModelSignals, section: str) -> Path | None:
+    """Return the folder of the model that ``settings`` name, None when they are off."""
+    if not settings.enabled:
+        return None
+    model = context.model(settings.model or context.spec.model.uri)
+    if isinstance(model, str):
+        raise ConfigError(f"spec.{section}.model: signals need a model folder, found the hub id {model!r}")
+    return model
+
+
 def _spent(context: StepContext, started: float) -> dict[str, float]:
     seconds = time.monotonic() - started
-    devices = device_count() if context.spec.signals.language_model.enabled else 0
+    signals = context.spec.signals
+    devices = device_count() if signals.language_model.enabled or signals.embedding.enabled else 0
     return {"seconds": round(seconds, 2), "accelerator_seconds": round(seconds * devices, 2)}
 
 

@@ -83,17 +83,20 @@ def _definition_problems(task: Task, base: Path) -> Iterator[str]:
 
 def _length_problems(spec: RecipeSearchSpec, base: Path) -> Iterator[Finding]:
     """Yield texts that are to be longer than the model that reads them allows."""
-    wanted = spec.signals.language_model
-    if not wanted.enabled:
-        return
-    uri = wanted.model or spec.model.uri
-    positions = None if is_s3(uri) else _positions(base / Path(uri.removeprefix("file://")).expanduser())
-    if positions is not None and wanted.max_tokens > positions:
-        yield Finding(
-            field=("signals", "languageModel", "maxTokens"),
-            message=f"found {wanted.max_tokens}; the model {uri} has {positions} positions, set at most that",
-            reads=(("model",), ("signals", "languageModel")),
-        )
+    for name, wanted in (
+        ("languageModel", spec.signals.language_model),
+        ("embedding", spec.signals.embedding),
+    ):
+        uri = wanted.model or spec.model.uri
+        if not wanted.enabled or is_s3(uri):
+            continue
+        positions = _positions(base / Path(uri.removeprefix("file://")).expanduser())
+        if positions is not None and wanted.max_tokens > positions:
+            yield Finding(
+                field=("signals", name, "maxTokens"),
+                message=f"found {wanted.max_tokens}; the model {uri} has {positions} positions, set at most that",
+                reads=(("model",), ("signals", name)),
+            )
 
 
 def _positions(model: Path) -> int | None:

@@ -18,16 +18,14 @@ from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.recipe.catalog import CATALOG
 from autosel_runtime.recipe.extension import extend_catalog, load_extensions
 from autosel_runtime.report.lock import Lock, LockedInputs, verify_lock
+from autosel_runtime.signals.expected import EMBEDDING, LANGUAGE_MODEL
 from autosel_runtime.signals.score import score_pool
 from autosel_runtime.signals.table import SignalColumns
 from autosel_runtime.steps.inputs import SearchInputs
 from controller.local.steps import threads_of
 
-# Columns of token probabilities: the only ones that take a model.
-MODEL_COLUMNS = frozenset(
-    {"nll_full", "nll_cond", "nll_answer", "ifd", "ifd_full", "varentropy", "varentropy_answer"}
-    | {"tokens", "answer_tokens"}
-)
+# The columns that take a model.
+MODEL_COLUMNS = frozenset({*LANGUAGE_MODEL, EMBEDDING})
 
 Tell = Callable[[str], None]
 
@@ -43,6 +41,9 @@ def locked_inputs(spec: RecipeSearchSpec) -> LockedInputs:
         signals=plain(spec.signals),
         targets=tuple(plain(target) for target in spec.targets),
         model=spec.signals.language_model.model or spec.model.uri,
+        embedding_model=(spec.signals.embedding.model or spec.model.uri)
+        if spec.signals.embedding.enabled
+        else None,
         chat_template=spec.model.chat_template,
         extensions=tuple(spec.search.extensions),
         threads=threads_of(spec.steps.score.cpu),
@@ -110,38 +111,48 @@ def _score(
 ) -> Path:
     """Compute the families that hold the locked columns, and say which."""
     spec = SignalsSpec.model_validate(inputs.signals)
-    slow = sorted(lock.columns.keys() & MODEL_COLUMNS)
+    by_model = {
+        inputs.model: sorted(lock.columns.keys() & {*LANGUAGE_MODEL}),
+        inputs.embedding_model or inputs.model: sorted(lock.columns.keys() & {EMBEDDING}),
+    }
+    if inputs.embedding_model in (None, inputs.model):
+        by_model = {inputs.model: sorted(lock.columns.keys() & MODEL_COLUMNS)}
     minhash = "minhash" in lock.columns
     own = any(
         name in {signal for signal, _ in load_extensions(inputs.extensions).signals} for name in lock.columns
     )
     kinds = ["those of the text"] + ["MinHash signatures"] * minhash + ["those of extensions"] * own
     tell(f"computing signals: {', '.join(kinds)}")
-    if slow:
-        tell(
-            f"computing {', '.join(slow)} with the model {inputs.model}: a pass of the model over the whole pool"
-        )
+    folders: dict[str, Path] = {}
+    for uri, slow in by_model.items():
+        if not slow:
+            continue
+        tell(f"computing {', '.join(slow)} with the model {uri}: a pass of the model over the whole pool")
+        folders[uri] = _model(uri, base, objects)
+        if not folders[uri].is_dir():
+            raise UnavailableError(
+                f"{', '.join(slow)} can only be computed with the model {uri}, and there is no folder "
+                f"{folders[uri]}; give --run RUN to check against signals that exist"
+            )
         with suppress(ImportError):
             import torch
 
             torch.set_num_threads(inputs.threads)
+    scores = not lock.columns.keys().isdisjoint(LANGUAGE_MODEL)
+    near = EMBEDDING in lock.columns
     spec = spec.model_copy(
         update={
             "minhash": spec.minhash.model_copy(update={"enabled": minhash}),
-            "language_model": spec.language_model.model_copy(update={"enabled": bool(slow)}),
+            "language_model": spec.language_model.model_copy(update={"enabled": scores}),
+            "embedding": spec.embedding.model_copy(update={"enabled": near}),
         }
     )
-    model = _model(inputs.model, base, objects) if slow else base
-    if slow and not model.is_dir():
-        raise UnavailableError(
-            f"{', '.join(slow)} can only be computed with the model {inputs.model}, and there is no folder {model}; "
-            "give --run RUN to check against signals that exist"
-        )
     targets = [Target.model_validate(target) for target in inputs.targets]
     score_pool(
         pool,
         spec,
-        model_dir=model if slow else None,
+        model_dir=folders[inputs.model] if scores else None,
+        embedding_model_dir=folders[inputs.embedding_model or inputs.model] if near else None,
         chat_template=inputs.chat_template,
         targets={
             target.name: load_queries(target, base, bring=None if objects is None else objects.bring)
