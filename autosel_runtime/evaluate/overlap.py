@@ -6,8 +6,10 @@ so few words are found everywhere. Words are compared by hash (see ``signals.tex
 words' hashes times powers of a base, so that texts of any length pass in bounded memory.
 
 Notation
-    t   words of a batch of messages
-    w   words of a question
+    t   words of a batch of messages;  h  uint64 [t] their hashes
+    w   words of a question;  B  base, odd, so that it has an inverse modulo 2^64
+    S   uint64 [t + 1] sums before each word:  S_i = sum_{k<i} h_k B^k            modulo 2^64 (Karp and Rabin 1987)
+    W   window of the w words from i on:  (S_{i+w} - S_i) B^-i                    the same wherever they stand
 """
 
 from collections import defaultdict

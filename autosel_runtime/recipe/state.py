@@ -140,9 +140,10 @@ def _subset_sums(
             line += (float(exact.sum(dtype=np.float64)), len(exact))
         return np.array(line, dtype=np.float64), np.bincount(codes[rows], minlength=sources)
 
+    none = [0.0] * (2 * len(scalars) + 3 * len(benchmarks) + 2 * bool(benchmarks))  # of a pool without rows
     parts = map_spans(partial, columns.rows, threads=columns.threads)
     # Spans are added in row order, so that the last bits do not depend on the number of threads.
-    sums = np.sum([line for line, _ in parts], axis=0).tolist() if parts else [0.0] * 99
+    sums = np.sum([line for line, _ in parts], axis=0).tolist() if parts else none
     total: dict[str, float] = {}
     number: dict[str, int] = {}
     squares: dict[str, float] = {}

@@ -2,6 +2,14 @@
 
 The fold reads trials by ordinal, never by the time they finished. Failed and invalid trials are as if they had
 never been proposed. In-flight trials of an old phase do not count for the new one, so a reseed happens once.
+
+Notation
+    e          a pair of a scored trial and its scored parent;  gain_e  the difference of their scores, 0..1
+    C_e        operators that the edits between both put in, moved, tuned (sign +1) or took out (sign -1)
+    E_o        pairs whose C_e has operator o
+    g_o        credit of o:  sum over E_o of sign gain_e / |C_e|, over (|E_o| + 1)
+
+The 1 is CREDIT_SHRINKAGE, pseudo-observations of no gain: with one pair, half of its gain is believed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,6 +3,13 @@
 Random recipes are drawn with operators weighted by credit and materialised; of the half that lies farthest from all
 anchors so far, the one with the highest upper confidence bound is taken, or the farthest when the surrogate knows
 nothing.
+
+Notation
+    g_o        credit of operator o, in score (see ``phases``)
+    g          typical credit: root mean square of the g_o
+    w_o        relative chance of operator o in a random recipe: e^clip(g_o / g, -1, 1), a softmax at temperature g; the
+               clip keeps the least and the most creditable operator within e^2 = 7.4 of each other, since credits are
+               means of few noisy differences
 """
 
 from collections.abc import Mapping, Sequence

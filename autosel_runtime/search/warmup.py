@@ -3,6 +3,11 @@
 A zone is a range of the fraction of the pool that a recipe really keeps; nominal fractions say little, since
 filters overlap and dedup thresholds are no fractions. Probes are drawn at random, materialised, and the first in
 the zone is kept; when none of a bounded number is, the nearest one.
+
+Notation
+    rho        retained fraction: rows that a recipe keeps / rows of the pool, 0..1
+    [lo, hi]   a zone of rho; the three zones are the paper's (reference values of its warm-up probes)
+    d(rho)     distance to a zone: max(lo - rho, rho - hi, 0)
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,9 @@
 """Action-object branching: how many actions a text asks for and how much hangs on each.
 
-    AO = 0.5 * V + 0.5 * (1/V) sum_v |subtree(v)|         V verbs v; subtree: the verb and all its dependents
+Notation
+    v            a verb of the text;  V  number of verbs
+    subtree(v)   the verb and all that depends on it, directly or not; |.| in tokens
+    AO           0.5 V + 0.5 (1/V) sum_v |subtree(v)|         (the paper, appendix A.1), in tokens
 
 0 for a text without a verb. Verbs and dependencies come from a spaCy pipeline; it reads all contents of a
 sample, in the language of the pipeline whatever the text is in.

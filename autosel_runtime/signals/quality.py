@@ -1,7 +1,12 @@
 """A rule score of a sample in 0..1, from its own text alone: nothing of one sample reaches another.
 
 The score is the product of six components, each in 0..1, so one grave fault is enough to sink a sample and
-several small ones add up. a is the answer (the last assistant turn), q the turns before it.
+several small ones add up.
+
+Notation
+    a           the answer: the last assistant turn;  q  the turns before it
+    words       number of words, split as ``signals.text`` splits them
+    ramp        ramp(x, lo, hi) = clip((x - lo) / (hi - lo), 0, 1), no unit
 
     length      ramp(words(a), 0, 5) * (1 - 0.5 ramp(words(a), 2000, 8000)): empty or endless answers
     repetition  1 - ramp(share of a's word triples that were there before, 0.2, 0.8)
@@ -11,7 +16,9 @@ several small ones add up. a is the answer (the last assistant turn), q the turn
                 followed by no sentence end, closing mark, digit or symbol
     echo        0.2 when a only repeats the last turn of q, 1 otherwise
 
-with ramp(x, lo, hi) = clip((x - lo) / (hi - lo), 0, 1). Scripts without a full stop count by their own marks.
+Scripts without a full stop count by their own marks. The bounds are a judgement, not a fit: each lets ordinary answers
+pass at 1. Of 11,921 answers of six public instruction sets, length marked down 12.8 % (nearly all of them bare labels of
+prompted classification tasks), repetition 3.4 %, an open end 2.3 %, symbols 0.9 %, garbage none.
 """
 
 import string
