@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from autosel_runtime.api.common import GROUP, VERSION
-from autosel_runtime.api.recipe_search import MUTABLE_FIELDS, RecipeSearch, RecipeSearchSpec
+from autosel_runtime.api.recipe_search import MUTABLE_FIELDS, RecipeSearch, RecipeSearchSpec, mutability
 from autosel_runtime.api.recipe_trial import RecipeTrial
 from autosel_runtime.api.resources import MULTI_NODE_STEP, ONLY_MULTI_NODE, ONLY_SHARDED, SHARDED_STEPS
 from autosel_runtime.api.schema import Schema, structural_schema
@@ -48,6 +48,8 @@ def immutable_fields() -> list[str]:
 def _recipe_search() -> Schema:
     schema = structural_schema(RecipeSearch)
     spec = schema["properties"]["spec"]
+    for field, below in spec["properties"].items():
+        _tell_mutability(below, mutability(field))
     for field in immutable_fields():
         _add_rule(spec["properties"][field], "self == oldSelf", f"{field} is fixed once the search exists")
     _add_rule(
@@ -111,6 +113,17 @@ def _recipe_search() -> Schema:
         _column("Age", ".metadata.creationTimestamp", "Time since creation", kind="date"),
     ]
     return _definition("RecipeSearch", "recipesearches", "rsearch", schema, columns)
+
+
+def _tell_mutability(schema: Schema, sentence: str) -> None:
+    """Add ``sentence`` to the description of a field and of every field below it."""
+    schema["description"] = f"{schema['description']} {sentence}"
+    for below in (*schema.get("properties", {}).values(), *_fields_of_items(schema)):
+        _tell_mutability(below, sentence)
+
+
+def _fields_of_items(schema: Schema) -> list[Schema]:
+    return list(schema.get("items", {}).get("properties", {}).values())
 
 
 def _recipe_trial() -> Schema:

@@ -43,45 +43,39 @@ class RecipeSearchSpec(Ruled):
     """What to search for, with what, and for how long."""
 
     pool: PoolSpec = Field(
-        description="The fixed pool. Immutable.",
+        description="The fixed pool.",
         examples=[{"sources": [{"name": "alpaca", "uri": "alpaca.jsonl"}]}],
     )
-    model: ModelRef = Field(
-        description="The model that is tuned. Immutable.", examples=[{"uri": "models/smollm2"}]
-    )
+    model: ModelRef = Field(description="The model that is tuned.", examples=[{"uri": "models/smollm2"}])
     targets: Annotated[list[Target], Field(max_length=64)] = Field(
         default_factory=list[Target],
-        description="Query samples by benchmark. Immutable.",
+        description="Query samples by benchmark.",
         examples=[[{"name": "gsm8k", "uri": "targets/gsm8k.jsonl"}]],
     )
     signals: SignalsSpec = Field(
         default=SignalsSpec(),
-        description="Per-sample signals. Immutable.",
+        description="Per-sample signals.",
         examples=[{"minhash": {"ngram": 5}}],
     )
     search: SearchSettings = Field(
-        default=SearchSettings(), description="Search policy. Immutable.", examples=[{"seed": 42}]
+        default=SearchSettings(), description="Search policy.", examples=[{"seed": 42}]
     )
     training: TrainingSpec = Field(
         default=TrainingSpec(),
-        description="Fine-tuning of every trial. Immutable.",
+        description="Fine-tuning of every trial.",
         examples=[{"method": "lora"}],
     )
     evaluation: EvaluationSpec = Field(
-        description="Objective and reported benchmarks. Immutable.",
+        description="Objective and reported benchmarks.",
         examples=[{"tasks": [{"name": "gsm8k", "uri": "gsm8k.jsonl"}]}],
     )
     baselines: Baselines = Field(
         default=Baselines(), description="Reference rows.", examples=[{"untuned": True}]
     )
-    budget: Budget = Field(
-        default=Budget(), description="When to stop. May be changed.", examples=[{"evaluations": 15}]
-    )
-    parallelism: int = Field(
-        default=1, ge=1, le=256, description="Trials that run at once. May be changed.", examples=[4]
-    )
+    budget: Budget = Field(default=Budget(), description="When to stop.", examples=[{"evaluations": 15}])
+    parallelism: int = Field(default=1, ge=1, le=256, description="Trials that run at once.", examples=[4])
     failure_policy: FailurePolicy = Field(
-        default=FailurePolicy(), description="Retries and limits. May be changed.", examples=[{"retries": 3}]
+        default=FailurePolicy(), description="Retries and limits.", examples=[{"retries": 3}]
     )
     steps: StepsSpec = Field(
         default=StepsSpec(), description="Resources by step.", examples=[{"train": {"cpu": "8"}}]
@@ -91,12 +85,10 @@ class RecipeSearchSpec(Ruled):
     )
     storage: StorageSpec = Field(
         default=StorageSpec(),
-        description="Where data lies. Immutable.",
+        description="Where data lies.",
         examples=[{"uri": "s3://ml-data/autosel"}],
     )
-    suspend: bool = Field(
-        default=False, description="Start nothing new while true. May be changed.", examples=[False]
-    )
+    suspend: bool = Field(default=False, description="Start nothing new while true.", examples=[False])
     suspend_policy: Literal["Drain", "Stop"] = Field(
         default="Drain", description="Let running steps finish, or stop them.", examples=["Drain"]
     )
@@ -134,6 +126,12 @@ MUTABLE_FIELDS = frozenset(
         "scheduling",
     }
 )
+
+
+def mutability(field: str) -> str:
+    """Return the sentence about changes of a field of the spec, named as in documents, and of all below it."""
+    names = {info.alias or name: name for name, info in RecipeSearchSpec.model_fields.items()}
+    return "May be changed." if names[field] in MUTABLE_FIELDS else "Immutable."
 
 
 class RecipeSearch(Model):

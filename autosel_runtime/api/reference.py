@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.api.recipe_search import RecipeSearch, mutability
 
 HEAD = """# Fields of a RecipeSearch
 
@@ -17,6 +17,8 @@ HEAD = """# Fields of a RecipeSearch
 
 `autosel validate FILE` checks a document against this page, `kubectl explain recipesearch.spec` shows the same in a
 cluster. Operators and their parameters are in [operators.md](operators.md), task definitions in [tasks.md](tasks.md).
+
+"Immutable" is what is fixed once the search exists, "May be changed" what a running search obeys when it changes.
 """
 LONGEST_DEFAULT = 60
 
@@ -57,7 +59,11 @@ def _section(places: list[str], model: Schema) -> Iterator[str]:
     yield f"## {places[0]}"
     yield ""
     also = ", ".join(f"`{place}`" for place in places[1:])
-    yield model.get("description", "").strip() + (f" Also: {also}." if also else "")
+    changes = {mutability(place.split(".")[1].removesuffix("[]")) for place in places if "." in place}
+    about = " ".join(
+        [model.get("description", "").strip(), *([f"Also: {also}."] if also else []), *sorted(changes)]
+    )
+    yield about
     yield ""
     yield "| field | type | allowed | default | meaning | example |"
     yield "|---|---|---|---|---|---|"
@@ -66,6 +72,8 @@ def _section(places: list[str], model: Schema) -> Iterator[str]:
         default = "required" if name in required else _default(field)
         example = _code(field["examples"][0]) if field.get("examples") else ""
         meaning = str(field.get("description", "")).replace("|", "\\|")
+        if places[0] == "spec":
+            meaning = f"{meaning} {mutability(name)}"
         cells = (f"`{name}`", _type(field), _allowed(field), default, meaning, example)
         yield "| " + " | ".join(cells) + " |"
 

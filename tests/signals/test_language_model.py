@@ -234,7 +234,7 @@ def test_running_out_of_memory_halves_the_batch(model, monkeypatch):
     assert sizes[0] > limit
     assert sum(size > limit for size in sizes) < 5
     limit = 10
-    with pytest.raises(UnavailableError, match="does not fit the memory"):
+    with pytest.raises(UnavailableError, match="does not fit the accelerator's memory"):
         lm.score_segments(wide, segments)
 
 
