@@ -5,7 +5,7 @@ search.json                    the accepted search, its uid and its start
 status.json                    the state, rewritten when it changes
 trials/NAME.json               one file a trial, written before any of its steps
 steps/NAME/ATTEMPT/            document.json, environment.json, lock, log.txt, progress.json, result.json, outcome.json;
-                               N.interrupted-1, N.stopped-1, N.failed-1: attempts that no longer count
+                               N.interrupted-1, N.stopped-1, N.failed-1, N.lost-1: attempts that no longer count
 store/                         the object store, unless the search names another one
 work/                          scratch of the steps: removed when the search has ended; nothing is only here
 report.html, report.json       the newest report

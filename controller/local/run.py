@@ -1,5 +1,6 @@
 """Run a search on this machine: look, reconcile, act, until it is finished, stalled or stopped."""
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from autosel_runtime.api.load import load_search
 from autosel_runtime.api.recipe_search import RecipeSearch
 from autosel_runtime.errors import AutoselError, ConfigError
 from autosel_runtime.steps.validity import search_problems
+from autosel_runtime.store.open import open_store
+from autosel_runtime.store.port import Store
 from controller.local import attempts
 from controller.local.changes import immutable_changes
 from controller.local.devices import check_devices, visible_devices
@@ -32,6 +35,7 @@ from controller.reconcile.model import SearchState
 TICK_SECONDS = 0.5
 LOOK_SECONDS = 1.0
 FAILED = 70
+SHOWN_LOST = 3
 
 Listener = Callable[[Observed, Plan], None]
 
@@ -101,12 +105,23 @@ class _Loop:
     stop: StopRequest
 
     def take_up(self) -> None:
-        """Find out what an earlier run left. Failures that ended it are tried again: that is why it was started."""
+        """Find out what an earlier run left. Failures that ended it are tried again: that is why it was started.
+
+        What the store has lost since is made again: it is what such a run failed for.
+        """
         self.trials = load_trials(self.folder)
         self.steps.adopt()
         if reconcile(self._observed(self.steps.results()), time.time()).state.stalled:
             for name in self.steps.forget_failures():
                 self.warn(f"{name} failed in an earlier run and is tried again")
+            lost = self.steps.forget_lost(self._store())
+            if lost:
+                shown = ", ".join(lost[:SHOWN_LOST]) + (" ..." if len(lost) > SHOWN_LOST else "")
+                self.warn(
+                    f"{len(lost)} results are no longer in the store and are made again: those of {shown}"
+                    if len(lost) > 1
+                    else f"the result of {shown} is no longer in the store and is made again"
+                )
 
     def go(self) -> SearchState:
         """Look, reconcile and act until there is nothing left to do; return the last state."""
@@ -142,6 +157,14 @@ class _Loop:
                 return plan.state
             due = LOOK_SECONDS if plan.requeue_after is None else max(plan.requeue_after, 0.01)
             self.steps.wait(min(TICK_SECONDS, due), also=self.stop.descriptor)
+
+    def _store(self) -> Store:
+        return open_store(
+            self.search.spec.storage,
+            base=Path(self.identity["base"]),
+            default=self.folder / "store",
+            environ=os.environ,
+        )
 
     def _observed(self, results: Mapping[str, StepResult]) -> Observed:
         return Observed(

@@ -12,9 +12,11 @@ from typing import Any
 from autosel_runtime.api.recipe_search import RecipeSearch
 from autosel_runtime.api.resources import StepResources
 from autosel_runtime.errors import OutputError
+from autosel_runtime.store.port import Store
 from controller.local import attempts
 from controller.local.devices import Devices, asked_devices
 from controller.local.folder import entries, read_json, write_json
+from controller.local.lost import lost_steps
 from controller.local.process import Process
 from controller.reconcile.model import StepRequest, StepResult
 from controller.reconcile.retry import INVALID_INPUT
@@ -61,12 +63,26 @@ class LocalSteps:
             judged = name.split(".")[-1].split("-")[0] in JUDGED_STEPS
             if result.state != "failed" or (judged and result.exit_code == INVALID_INPUT):
                 continue
-            for number in _attempts(self.folder / "steps" / name):
-                _set_aside(self.folder / "steps" / name / str(number), "failed")
-            del self._newest[name]
-            self._finished.pop(name, None)
+            self._forget(name, "failed")
             forgotten.append(name)
         return forgotten
+
+    def forget_lost(self, store: Store) -> list[str]:
+        """Forget the steps whose results the store has lost, so that they are done again; return their names."""
+        outputs = {
+            name: str(read_json(self._attempt_folder(name) / "document.json", having=("output",))["output"])
+            for name in self._newest
+        }
+        lost = lost_steps(store, self.results(), outputs)
+        for name in lost:
+            self._forget(name, "lost")
+        return lost
+
+    def _forget(self, name: str, why: str) -> None:
+        for number in _attempts(self.folder / "steps" / name):
+            _set_aside(self.folder / "steps" / name / str(number), why)
+        del self._newest[name]
+        self._finished.pop(name, None)
 
     def look(self) -> None:
         """Find the newest attempts without changing anything."""

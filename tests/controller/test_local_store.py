@@ -1,5 +1,6 @@
 """Stores that are full, in a bucket, or down for a while."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,3 +104,23 @@ def no_secret_below(folder: Path, *secrets: str) -> bool:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 50
     return not [path for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
+
+
+@pytest.mark.parametrize("lost", ["store", "store/subsets"])
+def test_what_the_store_has_lost_is_made_again_by_the_next_run(
+    undisturbed: Undisturbed, inputs: Path, tmp_path: Path, lost: str
+) -> None:
+    search = LocalSearch(folder=tmp_path / "search", spec=specification(inputs))
+    process = search.start()
+    trained = search.out / "steps" / "full-pool.train" / "1" / "outcome.json"
+    wait_until(trained.exists, "a trained model", process)
+    shutil.rmtree(search.out / lost, ignore_errors=True)
+    shutil.rmtree(search.out / "work" / "inputs", ignore_errors=True)
+    ended = finish(process)
+    assert ended.code == 66
+    assert "it has no marker; log: " in ended.err.strip().splitlines()[-1]
+    again = search.run()
+    assert again.code == 0, again.err
+    assert "no longer in the store" in again.err
+    assert search.result()["trials"] == undisturbed[0].result()["trials"]
+    assert search.result()["scores"] == undisturbed[0].result()["scores"]
