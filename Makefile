@@ -34,6 +34,7 @@ bench: .venv/installed  ## the benchmarks that need no accelerator
 generate: .venv/installed  ## definitions, the chart's copies of them, the chart's table of values, pages of fields and operators
 	$(BIN)/python -m autosel_runtime.api.reference docs/fields.md
 	$(BIN)/python -m autosel_runtime.recipe.reference docs/operators.md
+	$(BIN)/python -m autosel_runtime.report.schema docs/report.schema.json
 	$(BIN)/python -m autosel_runtime.api.crd crds
 	cp crds/*.yaml charts/autosel/files/crds/
 	$(BIN)/python charts/readme.py

@@ -5,7 +5,7 @@ times are ISO 8601 in UTC. A number that is not known is null, never zero. Field
 ``schema``; a change of meaning gets a new one.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -277,9 +277,3 @@ def report_json(report: Report) -> str:
 def parse_report(text: str | bytes) -> Report:
     """Return the report in JSON ``text``; pydantic's ValidationError names the field that does not fit."""
     return Report.model_validate_json(text)
-
-
-def report_schema() -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of the report."""
-    schema = Report.model_json_schema(by_alias=True, mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **schema}

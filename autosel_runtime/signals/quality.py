@@ -16,9 +16,9 @@ Notation
                 followed by no sentence end, closing mark, digit or symbol
     echo        0.2 when a only repeats the last turn of q, 1 otherwise
 
-Scripts without a full stop count by their own marks. The bounds are a judgement, not a fit: each lets ordinary answers
-pass at 1. Of 11,921 answers of six public instruction sets, length marked down 12.8 % (nearly all of them bare labels of
-prompted classification tasks), repetition 3.4 %, an open end 2.3 %, symbols 0.9 %, garbage none.
+Scripts without a full stop count by their own marks. The bounds are a judgement, not a fit: each lets ordinary
+answers pass at 1. Of 11,921 answers of six public instruction sets, length marked down 12.8 % (nearly all of them bare
+labels of prompted classification tasks), repetition 3.4 %, an open end 2.3 %, symbols 0.9 %, garbage none.
 """
 
 import string

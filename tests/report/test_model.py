@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from autosel_runtime.report.model import Estimate, parse_report, report_json, report_schema
+from autosel_runtime.report.model import Estimate, parse_report, report_json
+from autosel_runtime.report.schema import report_schema
 from tests.report.sample import sample_report
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "report.schema.json"
