@@ -146,7 +146,7 @@ def lock(
 
     It holds what the subset follows from: pool, columns, recipe, seeds, versions and digests.
     """
-    from autosel_runtime.report.lock import lock_text
+    from autosel_runtime.report.lock_file import lock_text
     from controller.local.folder import write_bytes
     from controller.local.subsets import lock_of
 
@@ -186,7 +186,7 @@ def verify(
     """
     from tempfile import TemporaryDirectory
 
-    from autosel_runtime.report.lock import read_lock
+    from autosel_runtime.report.lock_file import read_lock
     from controller.local.rebuild import verify_from_files
     from controller.local.subsets import verify_run
 

@@ -21,12 +21,12 @@ from autosel_runtime.report.formats import (
     signed_points,
 )
 from autosel_runtime.report.headline import primary_gain
-from autosel_runtime.report.lineage import Branch, lineage
 from autosel_runtime.report.model import Histogram, Report, Trial
+from autosel_runtime.report.page_table import TableRow, table_row
+from autosel_runtime.report.page_tree import TreePhase, tree
 
 # Longer lists scroll in a box of their own, so that the page stays a page.
 LONG = 30
-MAX_DEPTH = 6
 SHOWN_SOURCES = 20
 SHOWN_SIGNALS = 9
 
@@ -39,48 +39,6 @@ class Tile:
     value: str
     unit: str = ""
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TreeRow:
-    """One trial in the tree of recipes."""
-
-    trial: Trial
-    guides: tuple[str, ...]
-    hidden_depth: int
-    below: bool
-    node: Markup
-    words: str
-    meta: str
-    spark: Markup | None
-    value: str
-    best: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class TreePhase:
-    """The rows of one phase."""
-
-    number: int
-    summary: str
-    rows: tuple[TreeRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableRow:
-    """One trial in the table of all trials."""
-
-    trial: Trial
-    order: int
-    number: str
-    meta: str
-    score: str
-    ends: str
-    predicted: str
-    seconds: str
-    time: str
-    best: bool
-    lost: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +121,7 @@ def page_view(report: Report) -> View:
         outside=chart_scores.dots(report.out_of_domain, outside_tasks, None),
         outside_tasks=outside_tasks,
         curve=chart_scores.curve(report),
-        phases=_phases(report, chosen_name),
+        phases=tree(report, chosen_name),
         ramp=marks.ramp() if len(set(scores)) > 1 else None,
         low=points(min(scores, default=None)),
         high=points(max(scores, default=None)),
@@ -179,7 +137,7 @@ def page_view(report: Report) -> View:
         accelerator_bar=chart_data.cost_bar(report.cost, accelerators=True),
         accelerator_total=accelerator_time(sum(use.accelerator_seconds or 0.0 for use in report.cost)),
         trial_cost=chart_data.trial_cost(report.trials),
-        rows=tuple(_table_row(trial, i, chosen_name) for i, trial in enumerate(report.trials)),
+        rows=tuple(table_row(trial, i, chosen_name) for i, trial in enumerate(report.trials)),
         trial_count=f"{plural(searched, 'trial')}, {plural(len(report.trials) - searched, 'baseline')}",
         digests=_digests(report),
         settings=_settings(report),
@@ -247,81 +205,6 @@ def _tiles(report: Report, chosen: Trial | None) -> list[Tile]:
         note = f"{short_count(tokens)} tokens" if tokens else ""
         tiles.append(Tile(label="From start to end", value=duration(budget.seconds), note=note))
     return tiles
-
-
-def _phases(report: Report, chosen: str | None) -> tuple[TreePhase, ...]:
-    scored = [trial.score for trial in report.trials if trial.role == "search" and trial.score is not None]
-    low, high = chart_scores.score_range(scored)
-    values = sorted({score.value for score in scored})
-    phases: list[TreePhase] = []
-    for phase in lineage(report.trials):
-        inside = [branch.trial.score.value for branch in phase.branches if branch.trial.score is not None]
-        best = f", best {points(max(inside))}" if inside else ""
-        following = (*(branch.depth for branch in phase.branches[1:]), 0)
-        rows = tuple(
-            _tree_row(branch, values, (low, high), chosen, below=after > branch.depth)
-            for branch, after in zip(phase.branches, following, strict=True)
-        )
-        summary = plural(len(rows), "trial") + best
-        phases.append(TreePhase(number=phase.number, summary=summary, rows=rows))
-    return tuple(phases)
-
-
-def _tree_row(
-    branch: Branch, values: Sequence[float], span: tuple[float, float], chosen: str | None, *, below: bool
-) -> TreeRow:
-    trial = branch.trial
-    root = not trial.changes or branch.depth == 0
-    origin = f"from #{trial.parent}, {trial.origin}" if root and trial.parent is not None else trial.origin
-    size = [f"{count(trial.size)} samples"] if trial.size is not None else []
-    state = (
-        [] if trial.state == "succeeded" else [trial.state + (f": {trial.message}" if trial.message else "")]
-    )
-    css, shape = _colour(trial, values)
-    spark = None if trial.score is None else chart_scores.spark(trial.score, *span, f"mark {css}")
-    return TreeRow(
-        trial=trial,
-        guides=branch.guides[-MAX_DEPTH:],
-        hidden_depth=max(0, branch.depth - MAX_DEPTH),
-        below=below,
-        node=svg.root(16, 16, trial.state, [svg.marker(8, 8, shape, css, size=4 if shape == "cross" else 6)]),
-        words=trial.words if root else "; ".join(trial.changes) + ".",
-        meta=" · ".join([origin, *size, *state]),
-        spark=spark,
-        value=points(trial.score.value) if trial.score is not None else "",
-        best=trial.name == chosen,
-    )
-
-
-def _colour(trial: Trial, values: Sequence[float]) -> tuple[str, str]:
-    if trial.score is None:
-        return ("lost", "cross") if trial.state in ("failed", "invalid") else ("open", "circle")
-    low, high = values[0], values[-1]
-    place = 1.0 if high == low else (trial.score.value - low) / (high - low)
-    return f"r{min(marks.RAMP - 1, int(place * marks.RAMP))}", "circle"
-
-
-def _table_row(trial: Trial, order: int, chosen: str | None) -> TableRow:
-    baseline = trial.role != "search"
-    seconds = sum(use.seconds for use in trial.use)
-    predicted = ""
-    if trial.prediction_mean is not None:
-        predicted = points(trial.prediction_mean)
-        if trial.prediction_deviation is not None:
-            predicted += f" ± {points(trial.prediction_deviation)}"
-    return TableRow(
-        trial=trial,
-        order=order,
-        number="–" if baseline else str(trial.ordinal),
-        meta=LABELS[trial.role] if baseline else f"{trial.name} · {trial.origin}, phase {trial.phase}",
-        score=points(trial.score.value) if trial.score is not None else "",
-        ends=interval(trial.score),
-        predicted=predicted,
-        seconds=f"{seconds:.3f}" if trial.use else "",
-        time=duration(seconds) if trial.use else "",
-        best=trial.name == chosen,
-        lost=trial.state in ("failed", "invalid"),
-    )
 
 
 def _panels(signals: Sequence[Histogram]) -> tuple[SignalPanel, ...]:

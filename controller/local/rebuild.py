@@ -17,7 +17,8 @@ from autosel_runtime.pool.pool import Pool
 from autosel_runtime.pool.queries import load_queries
 from autosel_runtime.recipe.catalog import CATALOG
 from autosel_runtime.recipe.extension import extend_catalog, load_extensions
-from autosel_runtime.report.lock import Lock, LockedInputs, verify_lock
+from autosel_runtime.report.lock_file import Lock, LockedInputs
+from autosel_runtime.report.lock_verify import verify_lock
 from autosel_runtime.signals.expected import EMBEDDING, LANGUAGE_MODEL
 from autosel_runtime.signals.score import score_pool
 from autosel_runtime.signals.table import SignalColumns

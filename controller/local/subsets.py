@@ -14,7 +14,9 @@ from autosel_runtime.pool.files import find_inputs
 from autosel_runtime.pool.pool import Pool
 from autosel_runtime.recipe.columns import Columns
 from autosel_runtime.report.explain import SampleText, Side
-from autosel_runtime.report.lock import Lock, LockedFile, make_lock, read_lock, verify_lock
+from autosel_runtime.report.lock import make_lock
+from autosel_runtime.report.lock_file import Lock, LockedFile, read_lock
+from autosel_runtime.report.lock_verify import verify_lock
 from autosel_runtime.signals.table import SignalColumns
 from autosel_runtime.steps.catalog import catalog_of
 from autosel_runtime.steps.context import StepContext

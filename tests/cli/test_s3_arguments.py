@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autosel_runtime.report.lock import lock_text
+from autosel_runtime.report.lock_file import lock_text
 from tests.cli.calls import autosel
 from tests.controller.local_search import specification, write_inputs
 from tests.controller.test_rebuild import MODEL, lock_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autosel_runtime.report.lock import lock_text
+from autosel_runtime.report.lock_file import lock_text
 from tests.cli.calls import autosel
 from tests.controller.local_search import write_inputs
 from tests.controller.test_rebuild import TEXT, lock_of

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from autosel_runtime.report.lock import lock_text
+from autosel_runtime.report.lock_file import lock_text
 from controller.local.subsets import lock_of, verify_run
 from tests.controller.local_search import LocalSearch
 from tests.mini_search import write_example

@@ -14,7 +14,8 @@ from autosel_runtime.errors import DataError, UnavailableError
 from autosel_runtime.pool.build import build_pool
 from autosel_runtime.pool.pool import Pool
 from autosel_runtime.pool.queries import load_queries
-from autosel_runtime.report.lock import Lock, LockedFile, lock_text, make_lock, read_lock
+from autosel_runtime.report.lock import make_lock
+from autosel_runtime.report.lock_file import Lock, LockedFile, lock_text, read_lock
 from autosel_runtime.signals.score import score_pool
 from autosel_runtime.signals.table import SignalColumns
 from controller.local.rebuild import locked_inputs, verify_from_files

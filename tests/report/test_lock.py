@@ -14,7 +14,9 @@ from autosel_runtime.recipe.catalog import recipe_digest
 from autosel_runtime.recipe.columns import ArrayColumns, Csr, Pairs, Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.report.column_digest import column_digest, ids_digest
-from autosel_runtime.report.lock import Lock, LockedFile, lock_text, make_lock, read_lock, verify_lock
+from autosel_runtime.report.lock import make_lock
+from autosel_runtime.report.lock_file import Lock, LockedFile, lock_text, read_lock
+from autosel_runtime.report.lock_verify import verify_lock
 from tests.report.sample import columns, recipe, step
 
 ROWS = 400
