@@ -110,7 +110,7 @@ def failing(step: str, code: int, reason: str, *, trials: set[str], times: int =
     return answer
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_in_which_trials_are_listed_changes_nothing(seed: int) -> None:
     world = World(document=search())
