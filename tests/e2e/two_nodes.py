@@ -39,4 +39,4 @@ def train_on_two_nodes(cluster: Cluster, store: Seaweed, document: Document) -> 
 
 
 def _devices(store: Seaweed, key: str) -> int:
-    return json.loads(store.client().get_object(Bucket=BUCKET, Key=key)["Body"].read())["devices"]
+    return json.loads(store.client().get_object(Bucket=BUCKET, Key=key)["Body"].read())["result"]["devices"]
