@@ -108,10 +108,12 @@ def next_words(snapshot: Snapshot) -> str:
         return "nothing: the search has finished; a raised spec.budget.evaluations makes it go on"
     running = running_steps(snapshot)
     if snapshot.state == "failed":
-        return "nothing by itself: mend what the message says, then suspend and resume the search"
+        again = "suspend and resume the search" if snapshot.namespace else "run the search again"
+        return f"nothing by itself: mend what the message says, then {again}"
     if spec.suspend:
         drain = f"the end of {_some(list(running))}, then " if running else ""
-        return f"{drain}spec.suspend to be false: autosel resume {snapshot.name}"
+        resume = f": autosel resume {snapshot.name}" if snapshot.namespace else " in its document"
+        return f"{drain}spec.suspend to be false{resume}"
     waiting = sorted(name for name in running if name in snapshot.waits)
     if waiting:
         why = snapshot.waits[waiting[0]]

@@ -66,6 +66,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_run_that_failed_waits_for_being_run_again(run: Path) -> None:
+    assert (
+        "Waits for: nothing by itself: mend what the message says, then run the search again"
+        in autosel("describe", run).out
+    )
+
+
 @pytest.mark.parametrize("what", CONTENTS)
 @pytest.mark.parametrize("name", RUN_FILES)
 def test_a_damaged_file_of_a_run_is_named(run: Path, name: str, what: str) -> None:

@@ -131,6 +131,17 @@ def test_lock_holds_until_something_differs(tmp_path: Path) -> None:
     assert "subset" in text.err
 
 
+def test_the_lock_of_another_trial_leaves_the_chosen_one_alone() -> None:
+    chosen = autosel("lock", RUN, "--json").json
+    before = Path(chosen["lock"]).read_bytes()
+    other = next(name for name in ("t00001", "t00002") if name != chosen["trial"])
+    locked = autosel("lock", RUN, "--trial", other, "--json").json
+    assert (locked["lock"], locked["trial"]) == (f"{RUN}/{other}.lock", other)
+    assert autosel("lock", RUN, "--trial", str(int(other[1:])), "--json").json["lock"] == locked["lock"]
+    assert Path(chosen["lock"]).read_bytes() == before
+    assert autosel("verify", locked["lock"]).out == f"{locked['lock']} holds\n"
+
+
 def test_transfer_finds_what_the_search_has_done() -> None:
     # The search's own transfer rows name the same model, so there is nothing left to do.
     answer = autosel("transfer", RUN, "examples/smollm2/model", "--json")
