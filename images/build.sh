@@ -3,7 +3,8 @@
 # usage: images/build.sh NAME [--tag IMAGE:TAG] [--base IMAGE] [--extras A,B] [--wheels DIR] [--output FILE.tar] [-- BUILDAH ARGUMENTS]
 #   NAME      controller, runtime-cpu, runtime-cuda or runtime-npu
 #   --tag     default localhost/autosel/NAME:VERSION
-#   --base    base image with Python 3.11; default: the Dockerfile's (environment BASE_IMAGE does the same)
+#   --base    base image with Python 3.11; default: the Dockerfile's, for runtime-npu one with CANN (environment
+#             BASE_IMAGE does the same)
 #   --extras  optional dependencies; default: the Dockerfile's
 #   --wheels  folder of wheels, used in the build and left out of the image
 #   --output  also write the image to a docker archive
@@ -16,7 +17,8 @@ cd "$(dirname "$0")/.."
 [ $# -ge 1 ] || usage
 case $1 in -h | --help) usage 0 ;; esac
 name=$1; shift
-[ -f "images/$name/Dockerfile" ] || { echo "build.sh: there is no image $name; there are: $(cd images && echo */ | tr -d /)" >&2; exit 64; }
+names=$(sed -n 's/^FROM .* AS \(controller\|runtime-[a-z]*\)$/\1/p' images/Dockerfile | tr '\n' ' ')
+case " $names" in *" $name "*) ;; *) echo "build.sh: there is no image $name; there are: $names" >&2; exit 64 ;; esac
 command -v buildah > /dev/null || { echo "build.sh: buildah is missing (Debian package buildah)" >&2; exit 69; }
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)
@@ -31,6 +33,8 @@ while [ $# -gt 0 ]; do
     *) echo "build.sh: unknown argument $1" >&2; usage ;;
   esac
 done
+
+[ -n "$base" ] || [ "$name" != runtime-npu ] || base=quay.io/ascend/cann:8.3.rc1-910b-ubuntu22.04-py3.11
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -51,7 +55,7 @@ revision=$(git rev-parse HEAD 2> /dev/null || echo unknown)
 [ -z "$(git status --porcelain -- autosel_runtime controller pyproject.toml requirements.lock images 2> /dev/null)" ] || revision=$revision-dirty
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null || echo 0)}
 arguments=(
-  --file "images/$name/Dockerfile" --tag "$tag" --format docker --timestamp "$epoch"
+  --file images/Dockerfile --target "$name" --tag "$tag" --format docker --timestamp "$epoch"
   --secret "id=pip.conf,src=$work/pip.conf" --build-context "wheels=${wheels:-$work/wheels}"
   --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
   --build-arg "CREATED=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)"
