@@ -33,9 +33,10 @@ from benchmarks.operator_world import (
     template,
 )
 from controller.kube.auth import from_kubeconfig
-from controller.kube.client import Client, RateLimit, open_client
+from controller.kube.client import Client, open_client
 from controller.kube.errors import ApiError
 from controller.kube.kinds import JOBS, PODS, SEARCHES, TRIALS
+from controller.kube.rate import RateLimit
 from controller.kube.watching import WatchHealth, changes
 from tests.kube.plane import Plane, start_plane
 

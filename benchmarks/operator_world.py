@@ -15,7 +15,8 @@ import orjson
 
 from autosel_runtime.digest import digest
 from controller.kube import names
-from controller.kube.client import Client, Object
+from controller.kube.api import Object
+from controller.kube.client import Client
 from controller.kube.kinds import CONFIG_MAPS, JOBS, PODS, SEARCHES, TRIALS, Kind
 from controller.reconcile.model import StepRequest
 from tests.controller import world

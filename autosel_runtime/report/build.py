@@ -1,7 +1,6 @@
 """From the records of a search to its report; pure, and the same for the same input."""
 
 from collections.abc import Mapping
-from math import fsum
 
 import yaml
 from pydantic import JsonValue
@@ -10,12 +9,12 @@ from autosel_runtime.api.recipe_search import RecipeSearch
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import DataError
 from autosel_runtime.report.changes import changes
+from autosel_runtime.report.cost import budget_use, total_cost
 from autosel_runtime.report.distributions import histograms, source_mix
 from autosel_runtime.report.formats import plural, points, sentence
 from autosel_runtime.report.headline import headline, missing_items, overlap_warnings, warnings
 from autosel_runtime.report.inputs import ItemScores, ReportInputs, TrialInput
 from autosel_runtime.report.model import (
-    BudgetUse,
     Digests,
     Gain,
     HalfScores,
@@ -23,7 +22,6 @@ from autosel_runtime.report.model import (
     Report,
     SearchInfo,
     Step,
-    StepUse,
     Task,
     Transfer,
     Trial,
@@ -39,8 +37,6 @@ from autosel_runtime.report.scores import (
     normal_estimate,
 )
 from autosel_runtime.report.words import recipe_words, step_words
-
-_STEP_ORDER = ("prepare", "score", "suggest", "materialize", "train", "evaluate", "report")
 
 
 def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statistics | None = None) -> Report:
@@ -72,7 +68,7 @@ def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statist
     report_half = _halves(shown, inputs.items, weights, info.confidence, source)
     gains, notes = _gains(chosen, shown, inputs.items, weights, info.confidence, source)
     incumbent = None if chosen is None else _incumbent(chosen, trials, inputs, report_half)
-    budget = _budget(search, inputs, trials)
+    budget = budget_use(search, inputs, trials)
     return Report(
         search=info,
         budget=budget,
@@ -97,7 +93,7 @@ def build_report(search: RecipeSearch, inputs: ReportInputs, statistics: Statist
         signals=() if inputs.columns is None else histograms(inputs.columns, inputs.mask),
         sources=() if inputs.columns is None else source_mix(inputs.columns, inputs.mask),
         overlap=inputs.overlap,
-        cost=_total_cost(inputs),
+        cost=total_cost(inputs),
         versions=dict(sorted(inputs.versions.items())),
         digests=inputs.digests if chosen is None else _digests(inputs.digests, chosen),
         warnings=(
@@ -254,45 +250,6 @@ def _incumbent(
         recipe_yaml="" if recipe is None else recipe_yaml(recipe),
         optimism=None if score is None or unseen is None else score - unseen.value,
     )
-
-
-def _budget(search: RecipeSearch, inputs: ReportInputs, trials: tuple[Trial, ...]) -> BudgetUse:
-    budget = search.spec.budget
-    spent = [
-        use.accelerator_seconds
-        for trial in trials
-        if trial.role == "search"
-        for use in trial.use
-        if use.step in ("train", "evaluate") and use.accelerator_seconds is not None
-    ]
-    return BudgetUse(
-        evaluations=sum(trial.role == "search" and trial.state == "succeeded" for trial in trials),
-        evaluations_limit=budget.evaluations,
-        accelerator_seconds=fsum(spent) if spent else None,
-        accelerator_seconds_limit=budget.accelerator_seconds,
-        seconds=inputs.progress.seconds,
-        deadline_seconds=budget.deadline_seconds,
-    )
-
-
-def _total_cost(inputs: ReportInputs) -> tuple[StepUse, ...]:
-    uses = [*inputs.progress.use, *(use for trial in inputs.trials for use in trial.use)]
-    names = sorted({use.step for use in uses}, key=lambda name: (*_STEP_ORDER, name).index(name))
-    total: list[StepUse] = []
-    for name in names:
-        same = [use for use in uses if use.step == name]
-        accelerator = [use.accelerator_seconds for use in same if use.accelerator_seconds is not None]
-        tokens = [use.tokens for use in same if use.tokens is not None]
-        total.append(
-            StepUse(
-                step=name,
-                runs=sum(use.runs for use in same),
-                seconds=fsum(use.seconds for use in same),
-                accelerator_seconds=fsum(accelerator) if accelerator else None,
-                tokens=sum(tokens) if tokens else None,
-            )
-        )
-    return tuple(total)
 
 
 def _digests(given: Digests, chosen: Trial) -> Digests:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from autosel_runtime.report import chart_data, chart_scores, marks, svg
+from autosel_runtime.report import chart_curve, chart_data, chart_scores, marks, svg
 from autosel_runtime.report.chart_scores import LABELS
 from autosel_runtime.report.formats import (
     accelerator_time,
@@ -120,7 +120,7 @@ def page_view(report: Report) -> View:
         tasks=tasks,
         outside=chart_scores.dots(report.out_of_domain, outside_tasks, None),
         outside_tasks=outside_tasks,
-        curve=chart_scores.curve(report),
+        curve=chart_curve.curve(report),
         phases=tree(report, chosen_name),
         ramp=marks.ramp() if len(set(scores)) > 1 else None,
         low=points(min(scores, default=None)),

@@ -20,7 +20,7 @@ from autosel_runtime.errors import (
 )
 from controller.cluster.refusals import sentence_of_refusal
 from controller.kube.auth import Access, find_access
-from controller.kube.client import Client, RateLimit, open_client
+from controller.kube.client import Client, open_client
 from controller.kube.errors import (
     ApiError,
     ConflictError,
@@ -29,6 +29,7 @@ from controller.kube.errors import (
     ServerUnavailableError,
     UnauthorizedError,
 )
+from controller.kube.rate import RateLimit
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from controller.cluster.find import get_search
 from controller.cluster.logs import JOB_NAME
 from controller.cluster.look import assemble
 from controller.kube import names
-from controller.kube.client import Object
+from controller.kube.api import Object
 from controller.kube.errors import ForbiddenError
 from controller.kube.kinds import EVENTS, PODS
 from controller.kube.observe import Key, Look, observe

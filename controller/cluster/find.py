@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from autosel_runtime.errors import AutoselError, NoInputError, UnavailableError
 from controller.cluster.connect import Cluster
-from controller.kube.client import Object
+from controller.kube.api import Object
 from controller.kube.errors import ApiError, ForbiddenError, NotFoundError
 from controller.kube.kinds import NAMESPACES, SEARCHES, Kind
 

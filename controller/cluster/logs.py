@@ -12,7 +12,7 @@ from typing import Any
 from autosel_runtime.errors import NoInputError, TransientError
 from controller.cluster.connect import Cluster, explained
 from controller.kube import names
-from controller.kube.client import Object
+from controller.kube.api import Object
 from controller.kube.errors import ApiError, InvalidObjectError, NotFoundError, ServerUnavailableError
 from controller.kube.kinds import PODS
 from controller.kube.podstate import STEP_CONTAINER, index_of, pod_waiting, terminated

@@ -7,7 +7,7 @@ from typing import Any
 from controller.cluster.connect import Cluster
 from controller.cluster.find import get_search
 from controller.kube import names
-from controller.kube.client import Object
+from controller.kube.api import Object
 from controller.kube.kinds import TRIALS
 from controller.kube.observe import recorded
 from controller.kube.podstate import Waiting, epoch

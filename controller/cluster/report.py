@@ -29,7 +29,7 @@ from controller.cluster.connect import Cluster
 from controller.cluster.find import get_search
 from controller.cluster.look import snapshot_of
 from controller.kube import names
-from controller.kube.client import Object
+from controller.kube.api import Object
 from controller.kube.kinds import TRIALS
 from controller.kube.observe import recorded
 from controller.kube.records import summary_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from autosel_runtime.errors import AutoselError, ConfigError, DataError
 from controller.kube import names
-from controller.kube.client import Api, Object
+from controller.kube.api import Api, Object
 from controller.kube.ensure import LeavingError, NameConflictError, ensure
 from controller.kube.errors import (
     AdmissionUnavailableError,

@@ -14,7 +14,7 @@ from typing import Any
 from autosel_runtime.errors import AutoselError
 from controller.kube import names
 from controller.kube.auth import Access, find_access
-from controller.kube.client import Client, RateLimit, open_client
+from controller.kube.client import Client, open_client
 from controller.kube.config import Config, read_config
 from controller.kube.echoes import Echoes, NotingApi
 from controller.kube.errors import ApiError, ConflictError, IntakeClosedError
@@ -27,6 +27,7 @@ from controller.kube.observe import Key
 from controller.kube.passes import Settings, reconcile_search
 from controller.kube.podstate import STARTING, pod_waiting
 from controller.kube.queue import WorkQueue
+from controller.kube.rate import RateLimit
 from controller.kube.shell import Shell
 from controller.kube.watching import WatchHealth, changes
 

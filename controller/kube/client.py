@@ -4,23 +4,21 @@ No call is repeated here. Every caller is level-triggered: it comes again, reads
 a call whose answer was lost needs no memory.
 """
 
-import asyncio
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 import orjson
 
+from controller.kube.api import Listing, Object
 from controller.kube.auth import Access
 from controller.kube.errors import ApiError, IntakeClosedError, ServerUnavailableError, error_of
 from controller.kube.kinds import Kind
-
-Object = dict[str, Any]
+from controller.kube.rate import RateLimit
 
 CALL_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
@@ -28,88 +26,11 @@ PAGE = 500
 MERGE_PATCH = "application/merge-patch+json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """All objects of a list and the resource version that a watch goes on from."""
-
-    items: tuple[Object, ...]
-    resource_version: str
-
-
-class Api(Protocol):
-    """What observing and acting need of the API server.
-
-    Every method raises ApiError. A patch is a merge patch; ``metadata.resourceVersion`` or ``metadata.uid`` in it is
-    a precondition. ``labels`` select objects with all of these labels.
-    """
-
-    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
-        """Return one object."""
-        ...
-
-    async def list(
-        self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
-    ) -> Listing:
-        """Return all objects of a namespace, or of all namespaces."""
-        ...
-
-    async def create(self, kind: Kind, namespace: str, body: Object) -> Object:
-        """Create an object and return it as stored."""
-        ...
-
-    async def patch(
-        self, kind: Kind, namespace: str, name: str, body: Object, subresource: str | None = None
-    ) -> Object:
-        """Change an object and return it as stored."""
-        ...
-
-    async def delete(
-        self,
-        kind: Kind,
-        namespace: str,
-        name: str,
-        *,
-        uid: str | None = None,
-        resource_version: str | None = None,
-    ) -> None:
-        """Delete an object, its children in the background; only that very object, and only unchanged, if asked."""
-        ...
-
-    def now(self) -> float:
-        """Return the server's clock in seconds since the epoch, to the second."""
-        ...
-
-
 Count = Callable[[str, str, str, float], None]
 
 
 def _count_nothing(verb: str, plural: str, outcome: str, seconds: float) -> None:
     del verb, plural, outcome, seconds
-
-
-@dataclass(kw_only=True)
-class RateLimit:
-    """A token bucket on the monotonic clock: ``burst`` calls at once, then ``per_second``; waiters keep their order."""
-
-    per_second: float = 20.0
-    burst: int = 40
-    clock: Callable[[], float] = time.monotonic
-    _tokens: float = field(init=False)
-    _seen: float = field(init=False)
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def __post_init__(self) -> None:
-        self._tokens, self._seen = float(self.burst), self.clock()
-
-    async def take(self) -> None:
-        """Wait until a call may be made."""
-        async with self._lock:
-            now = self.clock()
-            self._tokens = min(float(self.burst), self._tokens + (now - self._seen) * self.per_second)
-            self._seen = now
-            self._tokens -= 1.0
-            if self._tokens < 0.0:
-                await asyncio.sleep(-self._tokens / self.per_second)
 
 
 class Client:

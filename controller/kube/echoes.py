@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from controller.kube.client import Api, Listing, Object
+from controller.kube.api import Api, Listing, Object
 from controller.kube.kinds import JOBS, SEARCHES, TRIALS, Kind
 
 # Kinds whose changes are watched.

@@ -10,7 +10,7 @@ from typing import Any
 
 from autosel_runtime.api.common import API_VERSION
 from controller.kube import names
-from controller.kube.client import Api, Object
+from controller.kube.api import Api, Object
 from controller.kube.errors import AlreadyExistsError, ApiError, NotFoundError
 from controller.kube.kinds import Kind
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autosel_runtime.errors import AutoselError
-from controller.kube.client import Api, Object
+from controller.kube.api import Api, Object
 from controller.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from controller.kube.kinds import LEASES
 

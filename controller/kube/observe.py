@@ -11,7 +11,7 @@ from typing import Any
 from autosel_runtime.api.recipe_search import RecipeSearch
 from autosel_runtime.api.search import FailurePolicy
 from controller.kube import names
-from controller.kube.client import Api, Object
+from controller.kube.api import Api, Object
 from controller.kube.errors import NotFoundError
 from controller.kube.kinds import JOBS, PODS, SEARCHES, TRIALS
 from controller.kube.outcomes import Outcome, outcome_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from autosel_runtime.errors import DataError
 from controller.kube.actuate import Obstacle, create_trials, retire_jobs, start_steps, stop_steps
-from controller.kube.client import Api, Object
+from controller.kube.api import Api, Object
 from controller.kube.conditions import conditions_of
 from controller.kube.events import search_events, step_events, trial_events
 from controller.kube.kinds import SEARCHES, TRIALS

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from autosel_runtime.api.common import Model
 from autosel_runtime.api.recipe_search import RecipeSearchStatus
 from autosel_runtime.api.recipe_trial import RecipeTrialStatus
-from controller.kube.client import Api, Object
+from controller.kube.api import Api, Object
 from controller.kube.errors import AlreadyExistsError, ApiError, IntakeClosedError
 from controller.kube.events import Event, event_manifest
 from controller.kube.kinds import EVENTS, SEARCHES, TRIALS, Kind

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import orjson
 
-from controller.kube.client import Client, Object, selector
+from controller.kube.api import Object
+from controller.kube.client import Client, selector
 from controller.kube.errors import ApiError, ExpiredError, IntakeClosedError, error_of
 from controller.kube.kinds import Kind
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 
-from controller.kube.client import Listing, Object
+from controller.kube.api import Listing, Object
 from controller.kube.errors import (
     AlreadyExistsError,
     ApiError,

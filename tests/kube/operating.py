@@ -20,9 +20,10 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.kube.auth import from_kubeconfig
-from controller.kube.client import Client, RateLimit, open_client
+from controller.kube.client import Client, open_client
 from controller.kube.errors import ApiError
 from controller.kube.kinds import CONFIG_MAPS, JOBS, PODS
+from controller.kube.rate import RateLimit
 from tests.controller.world import search
 from tests.kube.fake_api import timestamp
 from tests.kube.kubelet import Steps, document_of, pod_status, shard_of

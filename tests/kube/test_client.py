@@ -13,7 +13,7 @@ from aiohttp import web
 from autosel_runtime.errors import ConfigError
 from controller.kube import watching
 from controller.kube.auth import Access, from_kubeconfig, in_cluster
-from controller.kube.client import Client, RateLimit, open_client
+from controller.kube.client import Client, open_client
 from controller.kube.errors import (
     AdmissionUnavailableError,
     AlreadyExistsError,
@@ -32,6 +32,7 @@ from controller.kube.errors import (
     UnauthorizedError,
 )
 from controller.kube.kinds import JOBS, SEARCHES
+from controller.kube.rate import RateLimit
 from controller.kube.watching import Change, WatchHealth, changes
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

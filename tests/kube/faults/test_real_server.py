@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from controller.kube.auth import Access, from_kubeconfig
-from controller.kube.client import Client, RateLimit, open_client
+from controller.kube.client import Client, open_client
+from controller.kube.rate import RateLimit
 from tests.kube.fault_proxy import Call, FaultProxy, Harm, fault_proxy
 from tests.kube.faults.worlds import Dying, World, control, create, kubelet, picture
 from tests.kube.plane import Plane

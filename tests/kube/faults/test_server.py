@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.kube import jobs
-from controller.kube.client import Object
+from controller.kube.api import Object
 from controller.kube.errors import (
     AdmissionUnavailableError,
     ApiError,
