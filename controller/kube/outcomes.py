@@ -5,12 +5,9 @@ code and sentence) and what its limits did to it (out of memory, deadline) count
 did to it (preempted, node lost, result lost, the store down) does not, up to ``MAX_RESTARTS``.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import orjson
 
 from autosel_runtime.errors import AutoselError
 from controller.kube.names import STEP, job_identity
@@ -24,12 +21,12 @@ from controller.kube.podstate import (
     pod_waiting,
     terminated,
 )
+from controller.kube.texts import code_in, json_object, last_line, one_line
 from controller.reconcile.accounts import PROTOCOL, complaint
 from controller.reconcile.model import StepRequest, StepResult
 from controller.reconcile.retry import PERMANENT
 
 MAX_RESTARTS = 20
-MAX_SENTENCE = 1000
 OUT_OF_MEMORY = 137
 TRY_AGAIN = 75
 DEADLINE = 70
@@ -111,7 +108,7 @@ def _completed(frame: _Frame, step: str, pods: Sequence[Mapping[str, Any]]) -> O
             continue
         # Of the processes of a multi-node step the first one writes an account. Of the shards of a step one or more,
         # which found all of them done and merged; the accounts of the others have no summary.
-        summary = _json(state.get("message")).get("summary")
+        summary = json_object(state.get("message")).get("summary")
         if isinstance(summary, dict):
             wrong = complaint(step, summary)
             if wrong is not None:
@@ -148,7 +145,7 @@ def _failed(frame: _Frame, job: Mapping[str, Any], pods: Sequence[Mapping[str, A
     if disrupted is not None and (own is None or _is_bystander(job, own)):
         return _infrastructure(frame, TRY_AGAIN, disrupted.reason, disrupted.message)
     if own is None:
-        code = _code_in(str(condition.get("message", "")))
+        code = code_in(str(condition.get("message", "")))
         sentence = f"{condition.get('reason') or 'Failed'}: {condition.get('message') or 'the Job failed'}"
         return _failure(frame, code, str(condition.get("reason") or "Failed"), sentence)
     return _of_pod(frame, own)
@@ -171,7 +168,7 @@ def _is_bystander(job: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
 def _of_pod(frame: _Frame, pod: Mapping[str, Any]) -> Outcome:
     status, state = pod.get("status") or {}, terminated(pod) or {}
     text = str(state.get("message") or "")
-    account = _json(text)
+    account = json_object(text)
     told = account.get("exit_code")
     code = told if isinstance(told, int) and 0 < told < 256 else state.get("exitCode")
     code = code if isinstance(code, int) and not isinstance(code, bool) else None
@@ -180,7 +177,7 @@ def _of_pod(frame: _Frame, pod: Mapping[str, Any]) -> Outcome:
     sentence = account.get("error")
     if code == TRY_AGAIN:
         # A store or a service that is down. Outages last longer than a few attempts do.
-        why = sentence if isinstance(sentence, str) and sentence else _last_line(text)
+        why = sentence if isinstance(sentence, str) and sentence else last_line(text)
         return _infrastructure(frame, TRY_AGAIN, "Transient", why or "something the step needs is down")
     if isinstance(sentence, str) and sentence:
         return _failure(frame, code, "Error", sentence)
@@ -188,7 +185,7 @@ def _of_pod(frame: _Frame, pod: Mapping[str, Any]) -> Outcome:
         return _failure(
             frame, code, str(status["reason"]), f"{status['reason']}: {status.get('message') or 'pod ended'}"
         )
-    line = _last_line(text)
+    line = last_line(text)
     told = f"the step ended with exit code {code}" + (f": {line}" if line else "")
     return _failure(frame, code, str(state.get("reason") or "Error"), told)
 
@@ -198,7 +195,7 @@ def _open(frame: _Frame, job: Mapping[str, Any], pods: Sequence[Mapping[str, Any
     result = StepResult(
         attempt=max(1, frame.number - frame.restarts),
         state="running",
-        reason=_sentence(f"{waiting.reason}: {waiting.message}") if waiting else "",
+        reason=one_line(f"{waiting.reason}: {waiting.message}") if waiting else "",
         started_at=frame.started_at,
     )
     word = waiting.reason if waiting else "Running"
@@ -245,7 +242,7 @@ def _failure(frame: _Frame, code: int | None, word: str, sentence: str) -> Outco
         attempt=frame.number - frame.restarts,
         state="failed",
         exit_code=code,
-        reason=_sentence(sentence),
+        reason=one_line(sentence),
         started_at=frame.started_at,
         finished_at=frame.finished_at if frame.finished_at is not None else frame.started_at,
     )
@@ -261,7 +258,7 @@ def _has_failed(pod: Mapping[str, Any]) -> bool:
 def _blame(pod: Mapping[str, Any]) -> tuple[bool, bool, float, int]:
     """Order failed pods by how likely they are the cause: one with a sentence, then the first to fall by itself."""
     state = terminated(pod) or {}
-    explained = "error" in _json(state.get("message"))
+    explained = "error" in json_object(state.get("message"))
     asked_to_stop = state.get("exitCode") in (None, 143)
     return not explained, asked_to_stop, epoch(state.get("finishedAt")) or float("inf"), index_of(pod)
 
@@ -285,29 +282,3 @@ def _ended(status: Mapping[str, Any]) -> float | None:
         if entry.get("type") in ("Complete", "Failed") and entry.get("status") == "True"
     ]
     return next((time for time in times if time is not None), None)
-
-
-def _code_in(message: str) -> int | None:
-    """Find the exit code in the sentence that the Job controller writes when a failure policy matched."""
-    found = re.search(r"failed with exit code (\d{1,3})\b", message)
-    return int(found.group(1)) if found else None
-
-
-def _json(text: object) -> Mapping[str, Any]:
-    if not isinstance(text, str) or not text:
-        return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or [""])[-1].removeprefix("error: ")
-
-
-def _sentence(text: str) -> str:
-    return " ".join(text.split())[:MAX_SENTENCE]

@@ -11,6 +11,7 @@ from tests.e2e.cluster import Cluster, Search, until
 from tests.e2e.compare import MachineRun, cluster_report, same_search
 from tests.e2e.secret_values import search_for_values
 from tests.e2e.two_nodes import train_on_two_nodes
+from tests.examples.promise import broken_promise
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed, seaweed
 
 FIRST_BUDGET = 6
@@ -79,6 +80,9 @@ def _in_the_cluster(
     ):
         reported = cluster_report(store, world.BUCKET, search.name)
         same_search(reported, machine.report(), only_ours={earlier})
+    with checks.check("the quickstart's promise: its recipe beats full pool and random subset"):
+        broken = broken_promise(reported)
+        demand(broken is None, broken or "")
     with checks.check("train on two nodes"):
         train_on_two_nodes(cluster, store, documents.for_two_nodes(remote))
     with checks.check("no value of a Secret in objects, events or logs"):
