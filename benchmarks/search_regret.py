@@ -34,9 +34,10 @@ from autosel_runtime.search import surrogate
 from autosel_runtime.search.features import Point
 from autosel_runtime.search.history import Realised, TrialRecord
 from autosel_runtime.search.incumbent import Model, incumbent, model_of
+from autosel_runtime.search.knobs import knob_unit
 from autosel_runtime.search.propose import as_pending, propose
 from autosel_runtime.search.rank import distance_to_known, expected_improvement
-from autosel_runtime.search.space import Space, knob_unit, random_recipe, space_of
+from autosel_runtime.search.space import Space, random_recipe, space_of
 from benchmarks.landscapes import FAMILIES, Landscape, landscape, scaled
 
 EVALUATIONS = 15

@@ -107,7 +107,8 @@ class SearchSettings(Model):
     )
     operators: Annotated[list[Name], Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Operators that may be proposed; all whose signals exist when left out.",
+        description="Operators that may be proposed; when left out all whose signals exist but source_mix, which "
+        "has to be named.",
         examples=[["ifd_filter", "semantic_dedup", "random_subset"]],
     )
     seed_recipes: Annotated[list[Recipe], Field(max_length=32)] = Field(

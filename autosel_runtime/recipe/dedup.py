@@ -168,7 +168,21 @@ OPERATORS = (
         check=_check(_semantic_pairs),
         summary="Keep one of each set of samples with equal or similar text.",
         paper="table 4, SemDedup",
-        tunables=(Tunable(name="threshold", scale="linear", low=0.5, high=0.99),),
+        tunables=(
+            Tunable(
+                name="strategy", scale="choice", choices=("minhash", "embedding", "exact"), by_default=False
+            ),
+            Tunable(
+                name="threshold", scale="linear", low=0.5, high=0.99, when=("strategy", "minhash", "minhash")
+            ),
+            Tunable(
+                name="threshold",
+                scale="linear",
+                low=0.9,
+                high=0.999,
+                when=("strategy", "embedding", "minhash"),
+            ),
+        ),
     ),
     Operator(
         name="semdedup",

@@ -250,7 +250,9 @@ OPERATORS = (
         apply=_apply_source_mix,
         check=_check_source_mix,
         summary="Draw from the sources by given weights.",
-        searchable=False,
+        tunables=(_SHARE, Tunable(name="weights", scale="composition")),
+        # one number a source more to learn: ten evaluations found less with it than without
+        by_default=False,
     ),
     Operator(
         name="varentropy_mix",

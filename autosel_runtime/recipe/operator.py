@@ -25,16 +25,21 @@ class Params(BaseModel):
 class Tunable:
     """A parameter that a search may draw and retune.
 
-    ``low`` and ``high`` bound a number on its scale; ``choices`` lists the values of a choice. Any combination of
-    an operator's tunables, with all other parameters left out, is a valid step.
+    ``low`` and ``high`` bound a number on its scale; ``choices`` lists the values of a choice. A composition is a
+    mapping from the pool's sources, which a search puts into ``choices``, to weights. ``when`` = (name, value, absent)
+    makes it apply only while the choice ``name``, listed before, has ``value``; ``absent`` is what it has when left
+    out. ``by_default``: a search that lists no operators tunes it, too; else it keeps what it is when left out. Any
+    combination of an operator's tunables that apply, with all other parameters left out, is a valid step.
     """
 
     name: str
-    scale: Literal["linear", "log", "choice"]
+    scale: Literal["linear", "log", "choice", "composition"]
     low: float = 0.0
     high: float = 1.0
     integer: bool = False
     choices: tuple[object, ...] = ()
+    when: tuple[str, object, object] | None = None
+    by_default: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +75,8 @@ class Operator:
     arguments. Its result lies inside the input mask unless ``adds`` (a union). ``needs(params, available)``
     names the columns it will read; a name that is not available makes the recipe invalid.
     ``check(params, columns)`` adds what only the pool can tell ("field: problem").
-    ``searchable``: a step made of tunables alone is valid, so a search may insert it.
+    ``searchable``: a step made of tunables alone is valid, so a search may insert it. ``by_default``: a search that
+    lists no operators does so, too.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Operator:
     tunables: tuple[Tunable, ...] = ()
     adds: bool = False
     searchable: bool = True
+    by_default: bool = True
 
 
 Catalog = Mapping[str, Operator]

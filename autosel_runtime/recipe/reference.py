@@ -58,6 +58,8 @@ def _section(operator: Operator) -> list[str]:
         )
     if operator.tunables and operator.searchable:
         lines += ["", "A search tunes " + "; ".join(_tunable(tunable) for tunable in operator.tunables) + "."]
+        if not operator.by_default:
+            lines[-1] += " It does so only when `search.operators` names the operator."
     elif operator.adds:
         lines += ["", "A search inserts it with the trials that it has finished."]
     else:
@@ -101,9 +103,13 @@ def _code(value: object) -> str:
 
 
 def _tunable(tunable: Tunable) -> str:
+    if tunable.scale == "composition":
+        return f"`{tunable.name}` (weight moved from one source to another)"
+    named = "" if tunable.by_default else ", when `search.operators` names the operator"
     if tunable.scale == "choice":
-        return f"`{tunable.name}` ({', '.join(str(choice) for choice in tunable.choices)})"
-    return f"`{tunable.name}` ({tunable.low:g} to {tunable.high:g}, {tunable.scale})"
+        return f"`{tunable.name}` ({', '.join(str(choice) for choice in tunable.choices)}{named})"
+    only = f"; with `{tunable.when[0]}` {tunable.when[1]}" if tunable.when is not None else ""
+    return f"`{tunable.name}` ({tunable.low:g} to {tunable.high:g}, {tunable.scale}{only})"
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ most likely), so that a phase searches a neighbourhood and not only its rim.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from autosel_runtime.api.search import Recipe, RecipeStep
-from autosel_runtime.search.space import OperatorSpace, Space, knob_unit, knob_value, random_step
+from autosel_runtime.search.knobs import applies, chosen, knob_unit, knob_value, moved
+from autosel_runtime.search.space import OperatorSpace, Space, random_step
 
 MORE_EDITS = 0.35  # chance of one more edit
 MOST_EDITS = 3
@@ -86,19 +88,29 @@ def _retune(steps: Steps, space: Space, rng: np.random.Generator) -> Change | No
         (index, knob)
         for index, step in enumerate(steps)
         for knob in (space.operators[step.operator].knobs if step.operator in space.operators else ())
-        if knob.name in step.params or knob.scale == "choice"
+        if (knob.name in step.params or knob.scale == "choice") and applies(knob, step.params)
     ]
     if not places:
         return None
     index, knob = places[int(rng.integers(len(places)))]
     step = steps[index]
     before = step.params.get(knob.name)
+    if knob.scale == "composition":
+        after = moved(knob, before, rng, RETUNE_STEP)
+        if after is None or after == before:
+            return None
+        tuned = step.model_copy(update={"params": {**step.params, knob.name: after}})
+        said = f"move weight in {step.operator} {knob.name} to {_show(after)}"
+        return (*steps[:index], tuned, *steps[index + 1 :]), said
     u = knob_unit(knob, before)
     for _ in range(8):
         shift = float(rng.random()) - u if knob.scale == "choice" else float(rng.normal(0.0, RETUNE_STEP))
         after = knob_value(knob, u + shift)
         if after != before:
-            tuned = step.model_copy(update={"params": {**step.params, knob.name: after}})
+            if knob.scale == "choice":
+                tuned = chosen(space.operators[step.operator].knobs, step, knob, after, rng)
+            else:
+                tuned = step.model_copy(update={"params": {**step.params, knob.name: after}})
             said = f"retune {step.operator} {knob.name} from {_show(before)} to {_show(after)}"
             return (*steps[:index], tuned, *steps[index + 1 :]), said
     return None
@@ -172,4 +184,6 @@ def _draw(
 
 
 def _show(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {weight:g}" for name, weight in cast(dict[str, float], value).items())
     return f"{value:g}" if isinstance(value, float) else str(value)

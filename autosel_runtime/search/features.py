@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosel_runtime.api.search import Recipe
-from autosel_runtime.search.space import Space, knob_unit
+from autosel_runtime.search.knobs import knob_features
+from autosel_runtime.search.space import Space
 
 PAIR_DIMENSIONS = 4
 LOGARITHMIC = frozenset({"retain_ratio", "token_ratio"})  # gains from more data diminish
@@ -100,8 +101,7 @@ def _recipe_row(recipe: Recipe, space: Space) -> list[float]:
         row.append(0.0 if index is None else 1.0)
         row.append(0.0 if index is None else 0.5 * ((index + 0.5) / length - 0.5))
         for knob in operator.knobs:
-            value = None if index is None else recipe.steps[index].params.get(knob.name)
-            row.append(0.0 if index is None else knob_unit(knob, value) - 0.5)
+            row += knob_features(knob, None if index is None else recipe.steps[index].params)
     pairs = np.zeros(PAIR_DIMENSIONS)
     for one, two in pairwise(recipe.steps):
         pairs += 0.25 * _signs(f"{one.operator}>{two.operator}")

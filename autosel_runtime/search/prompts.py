@@ -6,6 +6,7 @@ from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import canonical_json
 from autosel_runtime.recipe.operator import Tunable
 from autosel_runtime.search.history import TrialRecord
+from autosel_runtime.search.knobs import MIXED
 from autosel_runtime.search.phases import Phase
 from autosel_runtime.search.space import OperatorSpace, Space
 
@@ -70,8 +71,11 @@ def _operator(operator: OperatorSpace) -> str:
 def _knob(knob: Tunable) -> str:
     if knob.scale == "choice":
         return f"{knob.name} one of {canonical_json(list(knob.choices)).decode()}"
+    if knob.scale == "composition":
+        return f"{knob.name} an object of at most {MIXED} weights by source, of {', '.join(map(str, knob.choices))}"
     kind = "whole number" if knob.integer else "number"
-    return f"{knob.name} {kind} from {knob.low:g} to {knob.high:g}"
+    only = f" (with {knob.when[0]} {knob.when[1]} only)" if knob.when is not None else ""
+    return f"{knob.name} {kind} from {knob.low:g} to {knob.high:g}{only}"
 
 
 def _trial(record: TrialRecord, belief: tuple[float, float] | None, rows: int) -> str:

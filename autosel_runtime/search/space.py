@@ -1,10 +1,5 @@
-"""The space of recipes: operators, their knobs on a unit scale, random recipes and structural rules.
+"""The space of recipes: operators, their knobs, random recipes and structural rules."""
 
-Notation
-    u   a knob's position on its own scale, 0..1
-"""
-
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -16,9 +11,9 @@ from autosel_runtime.errors import ConfigError
 from autosel_runtime.recipe.catalog import recipe_digest, unknown_operator, validate_recipe
 from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.operator import Catalog, Operator, Tunable
+from autosel_runtime.search.knobs import applies, drawn_params, some_value
 
 RANDOM_SUBSET = "random_subset"  # twice in a recipe it only draws again
-RESOLUTION = 0.01  # grid of a fraction, so that two recipes differ visibly or not at all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,43 +61,9 @@ class Space:
         return tuple(o for _, o in sorted(self.operators.items()) if o.union_field is not None and o.drawn)
 
 
-def knob_value(knob: Tunable, u: float) -> object:
-    """Return the value at position ``u`` (clipped to 0..1) of the knob's scale, on its grid and inside its
-    bounds."""
-    u = min(max(u, 0.0), 1.0)
-    if knob.scale == "choice":
-        return knob.choices[min(int(u * len(knob.choices)), len(knob.choices) - 1)]
-    if knob.scale == "log":
-        value = math.exp(math.log(knob.low) + u * (math.log(knob.high) - math.log(knob.low)))
-    else:
-        value = knob.low + u * (knob.high - knob.low)
-    if knob.integer:
-        return int(min(max(round(value), math.ceil(knob.low)), math.floor(knob.high)))
-    if knob.scale == "log":
-        value = float(f"{value:.3g}")
-    else:
-        width = knob.high - knob.low
-        grid = RESOLUTION if 0.1 < width <= 1.0 else 10.0 ** (math.ceil(math.log10(max(width, 1e-12))) - 3)
-        value = round(round(value / grid) * grid, 12)
-    return float(min(max(value, knob.low), knob.high))
-
-
-def knob_unit(knob: Tunable, value: object) -> float:
-    """Return the position (0..1) of ``value`` on the knob's scale; 0.5 for a value that has none."""
-    if knob.scale == "choice":
-        return (knob.choices.index(value) + 0.5) / len(knob.choices) if value in knob.choices else 0.5
-    if isinstance(value, bool) or not isinstance(value, int | float) or knob.high <= knob.low:
-        return 0.5
-    number = min(max(float(value), knob.low), knob.high)
-    if knob.scale == "log":
-        return (math.log(number) - math.log(knob.low)) / (math.log(knob.high) - math.log(knob.low))
-    return (number - knob.low) / (knob.high - knob.low)
-
-
 def random_step(operator: OperatorSpace, rng: np.random.Generator) -> RecipeStep:
     """Return one step of ``operator`` with every knob drawn uniformly on its scale."""
-    params = {knob.name: knob_value(knob, float(rng.random())) for knob in operator.knobs}
-    return RecipeStep(operator=operator.name, params=params)
+    return RecipeStep(operator=operator.name, params=drawn_params(operator.knobs, rng))
 
 
 def random_recipe(
@@ -176,8 +137,8 @@ class CatalogRules:
 def space_of(catalog: Catalog, facts: PoolFacts, settings: SearchSettings) -> Space:
     """Return the part of the catalog that a search may propose.
 
-    Without ``settings.operators`` these are all searchable operators whose signals the pool has; choices of a knob
-    whose signals are missing are left out. ConfigError when a listed operator cannot be used.
+    Without ``settings.operators`` these are all that a search tries by default and whose signals exist; choices of
+    a knob whose signals are missing are left out. ConfigError when a listed operator cannot be used.
     """
     for name in settings.operators or ():
         problem = operator_problem(name, catalog, facts)
@@ -185,9 +146,9 @@ def space_of(catalog: Catalog, facts: PoolFacts, settings: SearchSettings) -> Sp
             raise ConfigError(f"search.operators: {problem}")
     found: dict[str, OperatorSpace] = {}
     for name, operator in sorted(catalog.items()):
-        if settings.operators is not None and name not in settings.operators:
+        if name not in settings.operators if settings.operators is not None else not operator.by_default:
             continue
-        space = _operator_space(operator, facts.names)
+        space = _operator_space(operator, facts, listed=settings.operators is not None)
         if space is not None:
             found[name] = space
     for step in (step for recipe in settings.seed_recipes for step in recipe.steps):
@@ -196,7 +157,7 @@ def space_of(catalog: Catalog, facts: PoolFacts, settings: SearchSettings) -> Sp
             found[operator.name] = OperatorSpace(
                 name=operator.name,
                 family=operator.family,
-                knobs=operator.tunables,
+                knobs=_knobs(operator, facts, listed=settings.operators is not None) or (),
                 drawn=False,
                 union_field=_union_field(operator) if operator.adds else None,
             )
@@ -212,10 +173,13 @@ def operator_problem(name: str, catalog: Catalog, facts: PoolFacts) -> str | Non
     operator = catalog.get(name)
     if operator is None:
         return unknown_operator(name, catalog)
-    if _operator_space(operator, facts.names) is not None:
+    mixes = any(tunable.scale == "composition" for tunable in operator.tunables)
+    if _operator_space(operator, facts, listed=True) is not None or (mixes and facts.sources is None):
         return None
     if not operator.searchable:
         return f"{name} has nothing that a search can tune; use it in seedRecipes"
+    if mixes and len(facts.sources or ()) < 2:
+        return f"{name} needs a pool of at least two sources"
     missing = missing_signals(operator, facts)
     return f"{name} needs {', '.join(missing) or 'signals'}, which this search does not compute"
 
@@ -224,37 +188,77 @@ def missing_signals(operator: Operator, facts: PoolFacts) -> list[str]:
     """Return the signals that a step of ``operator`` made of tunables needs and the pool does not have."""
     if not operator.searchable:
         return []
-    some = {tunable.name: _some(tunable) for tunable in operator.tunables}
-    return sorted(set(_needs(operator, some, facts.names)) - facts.names)
+    bound = [
+        t if t.scale != "composition" else replace(t, choices=facts.sources or ("-",))
+        for t in operator.tunables
+    ]
+    return sorted(set(_needs(operator, _some(bound, {}), facts.names)) - facts.names)
 
 
-def _operator_space(operator: Operator, available: frozenset[str]) -> OperatorSpace | None:
+def _operator_space(operator: Operator, facts: PoolFacts, *, listed: bool) -> OperatorSpace | None:
     """Return the operator's part of the space, or None when its signals are missing or nothing makes a step."""
     if not operator.searchable and not operator.adds:
         return None
-    knobs: list[Tunable] = []
-    base = {tunable.name: _some(tunable) for tunable in operator.tunables}
+    knobs = _knobs(operator, facts, listed=listed)
     union_field = _union_field(operator) if operator.adds else None
-    if union_field is not None:
-        base[union_field] = "sha256:" + "0" * 64
-    for tunable in operator.tunables:
-        if tunable.scale != "choice":
-            knobs.append(tunable)
-            continue
-        usable = [c for c in tunable.choices if _usable(operator, {**base, tunable.name: c}, available)]
-        if not usable:
-            return None
-        base[tunable.name] = usable[0]
-        knobs.append(replace(tunable, choices=tuple(usable)))
-    if (operator.adds and union_field is None) or not _usable(operator, base, available):
+    if knobs is None or (operator.adds and union_field is None):
         return None
     return OperatorSpace(
         name=operator.name,
         family=operator.family,
-        knobs=tuple(knobs),
+        knobs=knobs,
         union_field=union_field,
         at_most_once=operator.name == RANDOM_SUBSET,
     )
+
+
+def _knobs(operator: Operator, facts: PoolFacts, *, listed: bool) -> tuple[Tunable, ...] | None:
+    """Return the tunables as this pool has them, None when no step made of them could run on it."""
+    base: dict[str, object] = {}
+    union_field = _union_field(operator) if operator.adds else None
+    if union_field is not None:
+        base[union_field] = "sha256:" + "0" * 64
+    tunables = operator.tunables if listed else _tuned_by_default(operator.tunables)
+    bound = [_on_this_pool(tunable, facts) for tunable in tunables]
+    if any(tunable.scale == "composition" and len(tunable.choices) < 2 for tunable in bound):
+        return None
+    if not operator.searchable and not operator.adds:
+        return tuple(bound)  # a step needs more than tunables; what a user wrote is retuned as it stands
+    knobs: list[Tunable] = []
+    for tunable in bound:
+        if tunable.scale != "choice":
+            knobs.append(tunable)
+            continue
+        usable = [
+            c
+            for c in tunable.choices
+            if _usable(operator, {**_some(bound, {**base, tunable.name: c}), **base}, facts.names)
+        ]
+        if not usable:
+            return None
+        base[tunable.name] = usable[0]
+        knobs.append(replace(tunable, choices=tuple(usable)))
+    return tuple(knobs) if _usable(operator, {**_some(bound, base), **base}, facts.names) else None
+
+
+def _tuned_by_default(tunables: Sequence[Tunable]) -> tuple[Tunable, ...]:
+    """Return the tunables without those that only a listed operator has; what hangs on them has their absent value."""
+    fixed = {tunable.name for tunable in tunables if not tunable.by_default}
+    kept: list[Tunable] = []
+    for tunable in tunables:
+        if tunable.when is None or tunable.when[0] not in fixed:
+            kept += [tunable] if tunable.by_default else []
+        elif tunable.when[1] == tunable.when[2]:
+            kept.append(tunable)
+    return tuple(kept)
+
+
+def _on_this_pool(tunable: Tunable, facts: PoolFacts) -> Tunable:
+    """Return a tunable with the pool's sources, and without values below the least similarity that is stored."""
+    if tunable.scale == "composition":
+        return replace(tunable, choices=facts.sources or ())
+    floor = facts.floors.get(str(tunable.when[1])) if tunable.when is not None else None
+    return tunable if floor is None else replace(tunable, low=min(max(tunable.low, floor), tunable.high))
 
 
 def _usable(operator: Operator, params: Mapping[str, object], available: frozenset[str]) -> bool:
@@ -265,8 +269,15 @@ def _needs(operator: Operator, params: Mapping[str, object], available: frozense
     return operator.needs(operator.params.model_validate(dict(params)), available)
 
 
-def _some(tunable: Tunable) -> object:
-    return knob_value(tunable, 0.5 if tunable.scale != "choice" else 0.0)
+def _some(tunables: Sequence[Tunable], chosen: Mapping[str, object]) -> dict[str, object]:
+    """Return parameters of one step made of tunables, with the values of ``chosen`` where it has them."""
+    params: dict[str, object] = {}
+    for tunable in tunables:
+        if tunable.name in chosen:
+            params[tunable.name] = chosen[tunable.name]
+        elif applies(tunable, params):
+            params[tunable.name] = some_value(tunable)
+    return params
 
 
 def _union_field(operator: Operator) -> str | None:

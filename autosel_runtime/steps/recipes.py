@@ -16,7 +16,7 @@ from autosel_runtime.recipe.extension import extend_catalog, load_extensions
 from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.mixing import SourceMixParams, unknown_sources
 from autosel_runtime.recipe.operator import Catalog, Operator, Params
-from autosel_runtime.search.space import missing_signals, operator_problem, space_of
+from autosel_runtime.search.space import missing_signals, operator_problem
 from autosel_runtime.signals.expected import expected_columns, how_to_get
 from autosel_runtime.steps.summary import RECIPE_BYTES
 
@@ -61,7 +61,7 @@ def _operator_problems(spec: RecipeSearchSpec, catalog: Catalog, facts: PoolFact
             message=message + _remedy(missing, facts),
             reads=_COLUMNS if missing else _SOURCES if operator is not None else (),
         )
-    if spec.search.operators is not None and whole and not space_of(catalog, facts, spec.search).filters:
+    if whole and spec.search.operators and all(catalog[name].adds for name in spec.search.operators):
         message = "a union joins earlier subsets and makes no first one; name another operator, too"
         yield Finding(field=("search", "operators"), message=message)
 

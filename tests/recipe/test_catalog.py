@@ -2,15 +2,20 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autosel_runtime.api.search import Recipe
+from autosel_runtime.api.search import Recipe, SearchSettings
 from autosel_runtime.errors import ConfigError, DataError
 from autosel_runtime.recipe.catalog import CATALOG, canonical_recipe, recipe_digest, validate_recipe
+from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.operator import make_catalog
+from autosel_runtime.search.edits import edit
+from autosel_runtime.search.space import random_step, space_of
 from tests.recipe.pools import make_pool
 
 POOL = make_pool(7, 30)
@@ -207,16 +212,32 @@ def test_every_field_is_bounded_described_and_has_a_valid_example():
                     assert "maxLength" in option, f"{operator.name}.{name}"
 
 
-def test_tunables_alone_make_valid_steps():
-    for operator in CATALOG.values():
-        if not operator.searchable:
+def test_what_a_search_draws_is_a_valid_step():
+    """Whatever is drawn and however it is retuned, the catalog has nothing against it on a pool that has it all."""
+    facts = PoolFacts(
+        names=POOL.columns.names,
+        sources=tuple(POOL.columns.source_names),
+        floors={
+            "minhash": POOL.columns.pairs("minhash").floor,
+            "embedding": POOL.columns.pairs("embedding").floor,
+        },
+    )
+    usable = [name for name, operator in CATALOG.items() if operator.searchable or operator.adds]
+    space = space_of(CATALOG, facts, SearchSettings(operators=usable))
+    assert space.operators.keys() >= {name for name, operator in CATALOG.items() if operator.searchable}
+    rng = np.random.default_rng(3)
+    seen: set[tuple[str, object]] = set()
+    for name, operator in space.operators.items():
+        if operator.union_field is not None:
             continue
-        for end in (0, -1):
-            params = {
-                t.name: t.choices[end] if t.scale == "choice" else (t.low if end == 0 else t.high)
-                for t in operator.tunables
-            }
-            assert validate_recipe(recipe((operator.name, params)), available=POOL.columns) == []
+        alone = replace(space, operators={name: operator})
+        made = Recipe(steps=[random_step(operator, rng)])
+        for _ in range(60):
+            assert validate_recipe(made, available=POOL.columns) == []
+            seen |= {(name, value) for value in made.steps[0].params.values() if isinstance(value, str)}
+            changed = edit(made, alone, rng)
+            made = made if changed is None or len(changed.recipe.steps) != 1 else changed.recipe
+    assert {("semantic_dedup", s) for s in ("exact", "minhash", "embedding")} <= seen
 
 
 def test_two_operators_of_one_name_are_refused():

@@ -8,7 +8,8 @@ from autosel_runtime.api.search import Recipe, RecipeStep, SearchSettings
 from autosel_runtime.recipe.catalog import CATALOG, validate_recipe
 from autosel_runtime.recipe.operator import Tunable
 from autosel_runtime.search.edits import edit
-from autosel_runtime.search.space import knob_unit, knob_value, random_recipe, structure_problem
+from autosel_runtime.search.knobs import knob_unit, knob_value
+from autosel_runtime.search.space import random_recipe, structure_problem
 from tests.search.worlds import World
 
 SPACE = World().space(SearchSettings(max_steps=4))
