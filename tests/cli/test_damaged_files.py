@@ -101,7 +101,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "- {operator: semantic_dedup, params: {strategy: exact}}\n- {operator: semantic_dedup}\n"
         "- {operator: quality_filter, params: {fraction: 0.5}}\n"
     )
-    (folder / "task.yaml").write_text("description: x\nuser: '{q}'\ngold: {field: a}\nmetric: exact_match\n")
+    (folder / "task.yaml").write_text(
+        "name: t\ndescription: x\nuser: '{q}'\ngold: {field: a}\nmetric: exact_match\n"
+    )
     (folder / "items.jsonl").write_text('{"q": "a", "a": "b"}\n' * 4)
     (folder / "search.yaml").write_text(
         "apiVersion: autosel.dev/v1alpha1\nkind: RecipeSearch\nmetadata: {name: x}\nspec:\n"
@@ -122,7 +124,7 @@ PART_FILES = {
     "signals/signals.json": MATERIALIZE,
     "signals/groups.npz": MATERIALIZE,
     "signals/pairs.npz": MATERIALIZE,
-    "signals/scalars-lexical.parquet": MATERIALIZE,
+    "signals/scalars-quality.parquet": MATERIALIZE,
     "recipe.yaml": MATERIALIZE,
     "search.yaml": EVALUATE,
     "task.yaml": EVALUATE,
