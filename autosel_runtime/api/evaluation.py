@@ -1,7 +1,7 @@
 """How a trained model is scored."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -77,6 +77,20 @@ class EvaluationSpec(Ruled):
         description="Models that are trained on the chosen subset and on the baselines at the end.",
         examples=[["models/qwen2.5-7b"]],
     )
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings that decide scores: not where files lie, what is only shown, or the batch size."""
+        of_a_task = {"__all__": {"name", "limit", "weight", "lm_eval"}}
+        return self.model_dump(
+            mode="json",
+            include={
+                "tasks": of_a_task,
+                "out_of_domain": of_a_task,
+                "search_fraction": True,
+                "split_seed": True,
+                "max_new_tokens": True,
+            },
+        )
 
     def disagreements(self) -> Iterator[Finding]:
         """Tasks of one name, out-of-domain ones included."""

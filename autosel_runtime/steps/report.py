@@ -103,7 +103,7 @@ def gather(context: StepContext) -> Report:
             recipe=chosen["recipe_digest"] if chosen else None,
             subset=chosen["subset_digest"] if chosen else None,
             training=digest(spec.training.content()),
-            evaluation=digest(spec.evaluation.model_dump(mode="json")),
+            evaluation=digest(spec.evaluation.content()),
         ),
     )
     return build_report(search, inputs, _Statistics())

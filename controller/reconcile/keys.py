@@ -21,9 +21,6 @@ __all__ = [
     "subset_prefix",
 ]
 
-# What a digest does not cover of a task; where its files lie decides nothing.
-_OF_A_TASK = {"name", "limit", "weight", "lm_eval"}
-
 # Raised by hand when the meaning of an artifact changes.
 VERSIONS = {"signals": 1, "suggestions": 1, "subsets": 2, "models": 1, "evaluations": 1, "reports": 1}
 
@@ -87,15 +84,6 @@ def evaluation_prefix(
             "tasks": prepared["tasks_digest"],
             "group": group,
             "half": half,
-            "evaluation": spec.evaluation.model_dump(
-                mode="json",
-                include={
-                    "tasks": {"__all__": _OF_A_TASK},
-                    "out_of_domain": {"__all__": _OF_A_TASK},
-                    "search_fraction": True,
-                    "split_seed": True,
-                    "max_new_tokens": True,
-                },
-            ),
+            "evaluation": spec.evaluation.content(),
         },
     )
