@@ -54,7 +54,7 @@ class Talking:
     out: Path
     err: Path
 
-    def says(self, text: str, *, seconds: float = 60.0) -> None:
+    def says(self, text: str, *, seconds: float = 180.0) -> None:
         """Wait until the command has printed a text."""
         until(
             lambda: text in self.out.read_text() + self.err.read_text() or self.process.poll() is not None,
@@ -66,9 +66,9 @@ class Talking:
     def interrupt(self) -> int:
         """Send ctrl-c and return the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
-    def end(self, *, seconds: float = 90.0) -> Answer:
+    def end(self, *, seconds: float = 240.0) -> Answer:
         """Wait for the end."""
         code = self.process.wait(timeout=seconds)
         return Answer(code=code, out=self.out.read_text(), err=self.err.read_text())

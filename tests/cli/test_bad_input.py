@@ -19,10 +19,10 @@ spec:
   model: {uri: model}
   evaluation: {tasks: [{name: t, definition: task.yaml, uri: items.jsonl}]}
 """
-FIVE_MISTAKES = """\
+SIX_MISTAKES = """\
 apiVersion: autosel.dev/v1alpha1
 kind: RecipeSearch
-metadata: {name: five}
+metadata: {name: six}
 spec:
   pool:
     sources: [{name: a, uri: one.jsonl}]
@@ -46,7 +46,7 @@ FILES: dict[str, bytes | str] = {
     "search.yaml": SEARCH,
     "two.yaml": f"{SEARCH}---\n{SEARCH}",
     "array.json": "[1, 2]",
-    "five.yaml": FIVE_MISTAKES,
+    "six.yaml": SIX_MISTAKES,
     "broken.yaml": "steps: [\n",
     "text.yaml": "hello\n",
     "operator.yaml": "steps:\n  - operator: idf_filter\n",
@@ -192,7 +192,7 @@ def test_the_same_as_one_json_document(line: str) -> None:
 
 
 def test_all_mistakes_are_reported_together_with_their_lines() -> None:
-    answer = autosel("validate", "five.yaml", "--json")
+    answer = autosel("validate", "six.yaml", "--json")
     assert answer.code == 65
     found = {(problem["line"], problem["field"]) for problem in answer.json["problems"]}
     assert found == {
@@ -203,10 +203,10 @@ def test_all_mistakes_are_reported_together_with_their_lines() -> None:
         (10, "spec.evaluation.tasks[0].name"),
         (12, "spec.parallelism"),
     }
-    text = autosel("validate", "five.yaml")
+    text = autosel("validate", "six.yaml")
     assert (text.code, text.out) == (65, "")
-    assert text.err.splitlines()[-1] == "error: 5 problems found"
-    assert all(line.startswith("five.yaml:") for line in text.err.splitlines()[:-1])
+    assert text.err.splitlines()[-1] == "error: 6 problems found"
+    assert all(line.startswith("six.yaml:") for line in text.err.splitlines()[:-1])
 
 
 def test_a_long_line_among_good_ones_is_one_reject() -> None:

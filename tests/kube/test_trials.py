@@ -31,6 +31,8 @@ RECIPES = st.lists(
     ),
     max_size=3,
 ).map(lambda steps: Recipe(steps=steps))
+# The server reads -0.0 as 0; state vectors hold none.
+NO_MINUS_ZERO = st.floats(-1e6, 1e6).map(lambda number: number + 0.0)
 TRIALS = st.builds(
     Trial,
     name=st.just("t00001"),
@@ -40,7 +42,7 @@ TRIALS = st.builds(
     ordinal=st.none() | st.integers(1, 99_999),
     subset_digest=st.none() | st.just(DIGEST),
     size=st.none() | st.integers(0, 10**9),
-    state_vector=st.dictionaries(st.sampled_from(["retain", "mean.ifd"]), st.floats(-1e6, 1e6)),
+    state_vector=st.dictionaries(st.sampled_from(["retain", "mean.ifd"]), NO_MINUS_ZERO),
     origin=st.sampled_from(["seed", "warmup", "edit", "random", "llm", "reseed", "baseline"]),
     phase=st.integers(0, 9),
     parent=st.none() | st.integers(1, 9),
