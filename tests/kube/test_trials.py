@@ -20,7 +20,9 @@ from tests.kube.kstatus import kstatus
 from tests.kube.samples import DIGEST, UID, search, search_manifest
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-NUMBERS = st.one_of(st.integers(-100, 100), st.floats(-1e6, 1e6), st.sampled_from([0.0, 1.0, 2.0]))
+# The server reads -0.0 as 0; neither recipes nor state vectors hold one.
+FLOATS = st.floats(-1e6, 1e6).map(lambda number: number + 0.0)
+NUMBERS = st.one_of(st.integers(-100, 100), FLOATS, st.sampled_from([0.0, 1.0, 2.0]))
 RECIPES = st.lists(
     st.builds(
         RecipeStep,
@@ -31,8 +33,6 @@ RECIPES = st.lists(
     ),
     max_size=3,
 ).map(lambda steps: Recipe(steps=steps))
-# The server reads -0.0 as 0; state vectors hold none.
-NO_MINUS_ZERO = st.floats(-1e6, 1e6).map(lambda number: number + 0.0)
 TRIALS = st.builds(
     Trial,
     name=st.just("t00001"),
@@ -42,7 +42,7 @@ TRIALS = st.builds(
     ordinal=st.none() | st.integers(1, 99_999),
     subset_digest=st.none() | st.just(DIGEST),
     size=st.none() | st.integers(0, 10**9),
-    state_vector=st.dictionaries(st.sampled_from(["retain", "mean.ifd"]), NO_MINUS_ZERO),
+    state_vector=st.dictionaries(st.sampled_from(["retain", "mean.ifd"]), FLOATS),
     origin=st.sampled_from(["seed", "warmup", "edit", "random", "llm", "reseed", "baseline"]),
     phase=st.integers(0, 9),
     parent=st.none() | st.integers(1, 9),
