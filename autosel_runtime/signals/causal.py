@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,33 @@ from autosel_runtime.api.signals import ModelSignals
 from autosel_runtime.checkpoint import loading
 from autosel_runtime.errors import ConfigError, UnavailableError
 from autosel_runtime.signals.model_files import model_config
-from autosel_runtime.signals.segments import Segment, check_template
+from autosel_runtime.signals.segments import Segment, Tokenised, check_template, tokenise
 
 if TYPE_CHECKING:
     import torch
+
+    from autosel_runtime.pool.sample import Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalModel:
+    """A causal model and how chats are put to it; ``body`` gives hidden states."""
+
+    body: Any
+    tokenizer: Any
+    device: torch.device
+    settings: ModelSignals
+    template: str | None
+
+    def tokenise(self, samples: Sequence[Sample]) -> Tokenised:
+        """Return the segments of ``samples``."""
+        return tokenise(
+            samples,
+            self.tokenizer,
+            template=self.template,
+            use_template=self.settings.chat_template,
+            max_tokens=self.settings.max_tokens,
+        )
 
 
 def choose_device(section: str) -> torch.device:

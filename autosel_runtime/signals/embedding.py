@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,48 +19,27 @@ from numpy.typing import NDArray
 
 from autosel_runtime.api.signals import EmbeddingSignals
 from autosel_runtime.errors import ConfigError, DataError
-from autosel_runtime.signals.causal import load_causal, padded, run_batches
-from autosel_runtime.signals.segments import Segment, Tokenised, tokenise
+from autosel_runtime.signals.causal import CausalModel, load_causal, padded, run_batches
+from autosel_runtime.signals.segments import Segment, Tokenised
 
 if TYPE_CHECKING:
-    from autosel_runtime.pool.sample import Sample
+    pass
 
 SECTION = "signals.embedding"
 VECTORS = "embeddings"
 TEXTS = "embedding_texts"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Embedder:
-    """A causal model ready to embed; ``body`` gives hidden states."""
-
-    body: Any
-    tokenizer: Any
-    device: Any
-    settings: EmbeddingSignals
-    template: str | None
-
-    def tokenise(self, samples: Sequence[Sample]) -> Tokenised:
-        """Return the segments of ``samples``."""
-        return tokenise(
-            samples,
-            self.tokenizer,
-            template=self.template,
-            use_template=self.settings.chat_template,
-            max_tokens=self.settings.max_tokens,
-        )
-
-
-def load(folder: Path, settings: EmbeddingSignals, template: str | None = None) -> Embedder:
+def load(folder: Path, settings: EmbeddingSignals, template: str | None = None) -> CausalModel:
     """Load the model and tokenizer in ``folder``; see ``load_causal``."""
     model, tokenizer = load_causal(folder, settings, template, SECTION)
-    return Embedder(
+    return CausalModel(
         body=model.base_model, tokenizer=tokenizer, device=model.device, settings=settings, template=template
     )
 
 
 def embedding_arrays(
-    embedder: Embedder, tokenised: Tokenised, report: Callable[[int], None] = lambda _: None
+    embedder: CausalModel, tokenised: Tokenised, report: Callable[[int], None] = lambda _: None
 ) -> dict[str, NDArray[Any]]:
     """Return a shard's ``embeddings`` (float16 [n, d]), ``embedding_texts`` (uint64 [n], 0 without an embedding) and
     ``note.*`` counts."""
@@ -101,7 +79,7 @@ def _text_hash(segment: Segment) -> int:
     return int.from_bytes(hashlib.sha256(segment.ids.tobytes()).digest()[:8], "little") or 1
 
 
-def _embed(embedder: Embedder, batch: Sequence[Segment]) -> NDArray[np.float16]:
+def _embed(embedder: CausalModel, batch: Sequence[Segment]) -> NDArray[np.float16]:
     """Return the embeddings [batch, d]. Each mean is taken over the chat's own tokens alone, so how far a batch is
     padded cannot change it."""
     import torch

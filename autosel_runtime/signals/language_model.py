@@ -22,40 +22,24 @@ from numpy.typing import NDArray
 
 from autosel_runtime.api.signals import LanguageModelSignals
 from autosel_runtime.errors import ConfigError, DataError, UnavailableError
-from autosel_runtime.signals.causal import load_causal, padded, run_batches
+from autosel_runtime.signals.causal import CausalModel, load_causal, padded, run_batches
 from autosel_runtime.signals.expected import LANGUAGE_MODEL
-from autosel_runtime.signals.segments import Segment, Tokenised, tokenise
+from autosel_runtime.signals.segments import Segment, Tokenised
 from autosel_runtime.signals.vocabulary import Head, token_statistics
 
 if TYPE_CHECKING:
     import torch
 
-    from autosel_runtime.pool.sample import Sample
 
 SECTION = "signals.languageModel"
 _PROBE_TOKENS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModel:
-    """A causal model ready to score: ``body`` gives hidden states, ``head`` turns them into logits."""
+class LanguageModel(CausalModel):
+    """A causal model ready to score: ``head`` turns its hidden states into logits."""
 
-    body: Any
     head: Head
-    tokenizer: Any
-    device: torch.device
-    settings: LanguageModelSignals
-    template: str | None
-
-    def tokenise(self, samples: Sequence[Sample]) -> Tokenised:
-        """Return the segments of ``samples``."""
-        return tokenise(
-            samples,
-            self.tokenizer,
-            template=self.template,
-            use_template=self.settings.chat_template,
-            max_tokens=self.settings.max_tokens,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

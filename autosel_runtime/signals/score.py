@@ -129,34 +129,32 @@ def plan_families(
     if extensions:
         families.append(family_of.extension_family(pool_digest, extensions))
     if spec.language_model.enabled:
-        if model_dir is None:
-            raise ConfigError(
-                "signals.languageModel needs a model: name a model folder, or set signals.languageModel.enabled: false"
-            )
         families.append(
             family_of.language_model_family(
                 pool_digest,
                 spec.language_model,
-                model=model_digest(model_dir),
+                model=model_digest(_needed(model_dir, language_model.SECTION)),
                 template=chat_template if spec.language_model.chat_template else None,
                 dtype=choose_dtype(spec.language_model, language_model.SECTION),
             )
         )
     if spec.embedding.enabled:
-        if embedding_model_dir is None:
-            raise ConfigError(
-                "signals.embedding needs a model: name a model folder, or set signals.embedding.enabled: false"
-            )
         families.append(
             family_of.embedding_family(
                 pool_digest,
                 spec.embedding,
-                model=model_digest(embedding_model_dir),
+                model=model_digest(_needed(embedding_model_dir, embedding.SECTION)),
                 template=chat_template if spec.embedding.chat_template else None,
                 dtype=choose_dtype(spec.embedding, embedding.SECTION),
             )
         )
     return {family.name: family for family in families}
+
+
+def _needed(model: Path | None, section: str) -> Path:
+    if model is None:
+        raise ConfigError(f"{section} needs a model: name a model folder, or set {section}.enabled: false")
+    return model
 
 
 def _score_text(
