@@ -183,6 +183,10 @@ def test_suspend_and_resume_say_what_happens_and_change_one_field(bench: Bench, 
         again = ask("suspend", "--json").json
         assert (again["changed"], again["suspended"]) == (False, True)
         assert bench.search()["metadata"]["generation"] == after["metadata"]["generation"]
+        until(
+            lambda: bench.search()["status"].get("observedGeneration") == after["metadata"]["generation"],
+            what="the operator has seen the change",
+        )
         described = ask("describe").out
         assert "then spec.suspend to be false: autosel resume simulated" in described
         kubelet.hold = lambda job: False
