@@ -161,6 +161,8 @@ def _trial(
         prediction_mean=trial.mean,
         prediction_deviation=trial.deviation,
         message=trial.message,
+        model=trial.model,
+        model_dropped=trial.model_dropped,
         use=trial.use,
         started=trial.started,
         finished=trial.finished,

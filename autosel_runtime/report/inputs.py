@@ -27,7 +27,8 @@ class TrialInput:
 
     ``recipe`` is None for the untuned model. ``score`` and ``stderr`` are the objective on the search half in
     0..1; ``tasks`` the search-half scores by task. ``mean`` and ``deviation`` are the surrogate's prediction.
-    ``trace`` is that of the recipe's execution, when it is known.
+    ``trace`` is that of the recipe's execution, when it is known. ``model`` is the prefix of the tuned model in
+    the store, ``model_dropped`` says that it was dropped from there.
     """
 
     name: str
@@ -49,6 +50,8 @@ class TrialInput:
     deviation: float | None = None
     rationale: str = ""
     message: str = ""
+    model: str | None = None
+    model_dropped: bool = False
     trace: tuple[StepTrace, ...] = ()
     use: tuple[StepUse, ...] = ()
     started: str | None = None

@@ -125,6 +125,10 @@ class Trial(Part):
         default=None, description="The surrogate's standard deviation."
     )
     message: str = Field(default="", description="Why it failed, is invalid, or whose score it shares.")
+    model: str | None = Field(default=None, description="Where the tuned model lies in the store.")
+    model_dropped: bool = Field(
+        default=False, description="The model was deleted as no longer needed (training.keepModels)."
+    )
     use: tuple[StepUse, ...] = Field(default=(), description="Time and tokens by step.")
     started: str | None = Field(default=None, description="Start, ISO 8601.")
     finished: str | None = Field(default=None, description="End, ISO 8601.")

@@ -20,8 +20,12 @@ class ModelGoneError(NoInputError):
     """The tuned model that a step needs is not in the store; the controller lets it be trained again."""
 
 
-def drop_models(context: StepContext) -> None:
-    """Drop the models that the step's inputs list. A store that refuses to delete is told of and costs space only."""
+def drop_models(context: StepContext) -> Mapping[str, Any]:
+    """Drop the models that the step's inputs list; return what its summary says of it.
+
+    A store that refuses to delete is told of and costs space only: ``drop_refused`` is then how many models stayed.
+    """
+    refused = 0
     for prefix in context.document.inputs.get("drop", ()):
         if not prefix.startswith(MODELS):
             raise DataError(f"step {context.document.name}: {prefix} is no model, so it is not dropped")
@@ -30,7 +34,9 @@ def drop_models(context: StepContext) -> None:
         except TransientError:
             raise
         except AutoselError as error:
+            refused += 1
             print(f"{prefix} was not dropped: {error}", file=sys.stderr, flush=True)
+    return {"drop_refused": refused} if refused else {}
 
 
 def known_training(context: StepContext) -> Mapping[str, Any] | None:

@@ -180,6 +180,9 @@ def trial_input(row: Mapping[str, Any], index: int) -> TrialInput:
         mean=row["mean"],
         deviation=row["deviation"],
         message=row["message"],
+        rationale=row["rationale"],
+        model=row["model"],
+        model_dropped=row["model_dropped"],
         use=_uses(row["steps"]),
     )
 

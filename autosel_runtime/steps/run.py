@@ -89,9 +89,9 @@ def run_step(document: StepDocument) -> Mapping[str, Any]:
         )
         if document.attempt > 1:
             sweep(context.store, document.output)  # what earlier attempts left half-written
-    drop_models(context)
+    refused = drop_models(context)
     shutil.rmtree(context.work, ignore_errors=True)
-    return {**marker.summary, "cached": not _is_own(marker, document)}
+    return {**marker.summary, **refused, "cached": not _is_own(marker, document)}
 
 
 def run_shared(document: StepDocument, share: Share) -> Mapping[str, Any]:

@@ -200,18 +200,6 @@ def _report_link(
     steps: dict[str, dict[str, StepResult]] = {}
     for name, result in prepared.steps.items():
         steps.setdefault(name.split(".", 1)[0], {})[name] = result
-    inputs: dict[str, Any] = {
-        "why": why,
-        "pool": prepared.pool,
-        "signals": prepared.signals,
-        "chosen": winner.trial.ordinal,
-        "trials": [
-            trial_row(view, steps.get(view.trial.name, {})) for view in [*baseline_views, *search_views]
-        ],
-        "finals": {view.trial.name: final_prefixes(view, prepared) for view in rows},
-        **overlap_of(prepared),
-    }
-    # What it drops decides nothing of what the report says.
     drop = unneeded_models(
         prepared,
         search_views,
@@ -219,12 +207,18 @@ def _report_link(
         seen_until=len(search_views),
         chosen=winner.trial.ordinal,
     )
-    return Link(
-        step="report",
-        suffix="report",
-        inputs={**inputs, "drop": drop},
-        output=keys.prefix("reports", inputs),
-    )
+    views = [replace(view, dropped=view.model in drop) for view in [*baseline_views, *search_views]]
+    inputs: dict[str, Any] = {
+        "why": why,
+        "pool": prepared.pool,
+        "signals": prepared.signals,
+        "chosen": winner.trial.ordinal,
+        "trials": [trial_row(view, steps.get(view.trial.name, {})) for view in views],
+        "finals": {view.trial.name: final_prefixes(view, prepared) for view in rows},
+        "drop": drop,
+        **overlap_of(prepared),
+    }
+    return Link(step="report", suffix="report", inputs=inputs, output=keys.prefix("reports", inputs))
 
 
 def overlap_of(prepared: Prepared) -> dict[str, Any]:
@@ -271,9 +265,11 @@ def trial_row(view: TrialView, steps: Any) -> dict[str, Any]:
         "evaluation": view.evaluation,
         "mean": trial.mean,
         "deviation": trial.deviation,
-        "message": view.message or trial.rationale,
+        "message": view.message,
+        "rationale": trial.rationale,
         "subset": view.subset,
         "model": view.model,
+        "model_dropped": view.dropped,
         "steps": costs,
     }
 

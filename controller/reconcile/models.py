@@ -59,7 +59,12 @@ def with_drops(
     chosen: int | None,
     finished: bool,
 ) -> list[TrialView]:
-    """Return the trials with ``dropped`` on those whose model a finished step was told to drop."""
+    """Return the trials with ``dropped`` on those whose model a finished step was told to drop.
+
+    None has it when the store refused to delete any: a model that may still be there does not count as dropped.
+    """
+    if any(result.summary.get("drop_refused") for result in prepared.steps.values()):
+        return list(trials)
     newest = max((view.trial.ordinal or 0 for view in trials), default=0)
     # While the search goes on, the newest trial was proposed by the last step that dropped any.
     seen = newest if finished else max(0, newest - prepared.spec.parallelism)

@@ -49,6 +49,9 @@ def test_the_best_the_chosen_and_the_baselines_keep_their_models(ended: LocalSea
     )
     expected = {*ranked[:BEST], best, "full-pool"}
     assert {name for name, there in found.items() if there} == expected
+    assert {name for name, row in report.items() if not row["model_dropped"]} == expected
+    assert all((ended.out / "store" / report[name]["model"]).is_dir() for name in expected)
+    assert (ended.out / "report.html").read_text().count("model dropped") == len(found) - len(expected)
     assert len(found) > len(expected)
     files = {path.name for path in (ended.out / "store" / "models").rglob("*.safetensors")}
     assert files

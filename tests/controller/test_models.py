@@ -72,7 +72,20 @@ def test_all_keeps_all() -> None:
     assert not any(view.dropped for view in views(world).values())
 
 
-def test_the_setting_changes_no_result_and_no_name() -> None:
+def refuse_drops(request: StepRequest) -> Outcome:
+    """Answer as the real steps do over a store that lets nobody delete."""
+    code, summary = succeed(request)
+    return code, {**summary, "drop_refused": len(drop)} if (drop := request.inputs.get("drop")) else summary
+
+
+def test_a_model_that_the_store_would_not_delete_does_not_count_as_dropped() -> None:
+    world = World(document=search(budget=BUDGET), answer=refuse_drops)
+    assert world.run().state.finished
+    assert any("drop_refused" in step.summary for step in world.steps.values())
+    assert not any(view.dropped for view in views(world).values())
+
+
+def test_the_setting_changes_no_result_and_no_name_of_a_trial() -> None:
     worlds = [
         World(document=search(budget=BUDGET, training={"keepModels": keep})) for keep in ("all", "best")
     ]
@@ -80,7 +93,10 @@ def test_the_setting_changes_no_result_and_no_name() -> None:
         world.run()
     assert outcome_of(worlds[0]) == outcome_of(worlds[1])
     assert worlds[0].trained == worlds[1].trained
-    assert worlds[0].log == worlds[1].log
+    # The report says which models were dropped, so it is another one.
+    logs = [[entry for entry in world.log if not entry[0].endswith(".report")] for world in worlds]
+    assert logs[0] == logs[1]
+    assert len(worlds[0].log) == len(worlds[1].log) == len(logs[0]) + 1
 
 
 @settings(max_examples=30, deadline=None)

@@ -103,8 +103,12 @@ def test_a_store_that_refuses_to_delete_costs_space_only(
         raise ConfigError(f"{key}: deleting is not allowed")
 
     monkeypatch.setattr(FolderStore, "delete", refuse)
-    assert trained.suggest(drop=[MODEL]).code == 0
+    done = trained.suggest(drop=[MODEL])
+    assert (done.code, done.summary["drop_refused"]) == (0, 1)
     assert f"{MODEL} was not dropped" in capsys.readouterr().err
+    assert find(trained.store, MODEL) is not None
     monkeypatch.undo()
-    assert trained.suggest(drop=[MODEL]).code == 0
+    done = trained.suggest(drop=[MODEL])
+    assert done.code == 0
+    assert "drop_refused" not in done.summary
     assert find(trained.store, MODEL) is None
