@@ -15,7 +15,7 @@ process's largest resident memory, mapped pages included.
 white-space words counted around every step, and the state computed from the samples around every step ("states
 10") or once at the end ("states 1"). ``--candidates N`` executes N different candidates that each retune one
 step of an anchor recipe, half of them after a swap or a drop, with and without the prefix cache; "digests": with the
-cache and the digest of every subset, the ids sorted before (once a suggest step).
+cache and, as in a suggestion, the digest of every subset that has the size of another one, the ids sorted before.
 """
 
 import argparse
@@ -117,7 +117,8 @@ def run_candidates(folder: Path, count: int, *, cached: bool, digests: bool) -> 
         sizes: list[int] = []
         for recipe in recipes:
             one = execute(recipe, columns, seed=1, cache=cache)
-            digest(one.mask)
+            if one.size in sizes:
+                digest(execute(recipe, columns, seed=1, cache=cache).mask)
             sizes.append(one.size)
         return sizes
 

@@ -74,7 +74,10 @@ class Pool:
             kept = np.unpackbits(done.mask, count=self.columns.rows, bitorder="little").astype(bool)
             self.raw[key] = self.land.value(kept)
         return Realised(
-            subset_digest=key, size=done.size, retain=done.size / self.columns.rows, state_vector=done.state
+            size=done.size,
+            retain=done.size / self.columns.rows,
+            state_vector=done.state,
+            identify=lambda: key,
         )
 
     def truth(self, subset: str) -> float:

@@ -42,18 +42,31 @@ def state_of(realised: Realised) -> Mapping[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is taken already: digests of every trial, and size and state of the live ones."""
+    """What is taken already: digests of every trial, and size and state of the live ones.
+
+    ``trials`` has the sizes of the trials' subsets by digest, ``accepted`` the subsets of new candidates.
+    """
 
     recipes: set[str]
-    subsets: set[str]
+    trials: Mapping[str, int]
+    accepted: list[Realised]
     live: list[tuple[int, Mapping[str, float]]]
+
+    def has(self, realised: Realised) -> bool:
+        """Return whether the subset is taken. Only subsets of its size are compared by digest."""
+        same = {digest for digest, size in self.trials.items() if size == realised.size}
+        alike = [other for other in self.accepted if other.size == realised.size]
+        return bool(same or alike) and (
+            realised.subset_digest in same or any(realised.subset_digest == o.subset_digest for o in alike)
+        )
 
 
 def known_of(history: Sequence[TrialRecord]) -> Known:
     """Return what the history takes. Invalid and failed trials block their digests and nothing else."""
     return Known(
         recipes={r.recipe_digest for r in history},
-        subsets={r.subset_digest for r in history if r.subset_digest},
+        trials={r.subset_digest: r.size for r in history if r.subset_digest},
+        accepted=[],
         live=[(r.size, r.state_vector) for r in history if r.state in ("pending", "succeeded")],
     )
 
@@ -87,7 +100,7 @@ class Intake:
             return text
         self.accepted.append(candidate)
         self.known.recipes.add(candidate.recipe_digest)
-        self.known.subsets.add(candidate.realised.subset_digest)
+        self.known.accepted.append(candidate.realised)
         self.known.live.append((candidate.realised.size, candidate.realised.state_vector))
         return candidate
 
@@ -115,7 +128,7 @@ class Intake:
         if realised.size < self.min_samples:
             text = f"keeps {realised.size} samples; at least {self.min_samples} are needed"
             return ("keeps too few samples", text), None
-        if realised.subset_digest in self.known.subsets:
+        if self.known.has(realised):
             return ("subset was proposed before", "the same subset was proposed before"), None
         if not wished and any(nearly_equal(realised, size, state) for size, state in self.known.live):
             return ("nearly equals a trial", "the subset nearly equals one that was proposed before"), None

@@ -13,7 +13,6 @@ class CandidateRow:
 
     recipe: Recipe
     recipe_digest: str
-    subset_digest: str
     size: int
     origin: Origin
     note: str

@@ -156,7 +156,6 @@ def _row(
     return CandidateRow(
         recipe=candidate.recipe,
         recipe_digest=candidate.recipe_digest,
-        subset_digest=candidate.realised.subset_digest,
         size=candidate.realised.size,
         origin=candidate.origin,
         note=candidate.note,

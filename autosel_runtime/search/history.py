@@ -1,7 +1,8 @@
 """The history of a search: the only state that the next proposal depends on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from autosel_runtime.api.search import Recipe
@@ -54,9 +55,18 @@ class Proposal:
 
 @dataclass(frozen=True, kw_only=True)
 class Realised:
-    """What materialising a candidate tells before any training."""
+    """What materialising a candidate tells before any training.
 
-    subset_digest: str
+    ``identify`` returns the digest of the subset. It costs as much as the recipe, so it is called only for what is
+    proposed and for subsets of one size.
+    """
+
     size: int
     retain: float
     state_vector: Mapping[str, float]
+    identify: Callable[[], str]
+
+    @cached_property
+    def subset_digest(self) -> str:
+        """Identity of the subset."""
+        return self.identify()

@@ -3,6 +3,7 @@
 Candidates are materialised as masks, so what is proposed is known to be a new, non-empty subset.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from autosel_runtime.errors import AutoselError, ConfigError, DataError, Extensi
 from autosel_runtime.recipe.execute import PrefixCache, execute
 from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.mask import subset_digester
+from autosel_runtime.recipe.model import Execution, Mask
 from autosel_runtime.recipe.operator import Catalog
 from autosel_runtime.recipe.prepared import prepare as prepare_columns
 from autosel_runtime.search.history import Realised, TrialRecord
@@ -48,24 +50,32 @@ def suggest(context: StepContext) -> StepOutput:
         for key in (str(row["ordinal"]), row["recipe_digest"])
     }
     prepared = prepare_columns(columns, subsets=SubsetMasks(context, prefixes))
-    cache, digest = PrefixCache(), subset_digester(pool.ids().to_pylist())
+    cache = PrefixCache()
     named = recorded_names(context.spec, pool)
+
+    @functools.cache
+    def digester() -> Callable[[Mask], str]:
+        return subset_digester(pool.ids().to_pylist())
+
+    def run(recipe: Recipe, seed: int) -> Execution:
+        return execute(recipe, prepared, seed=seed, catalog=catalog, cache=cache)
 
     def materialise(recipe: Recipe, seed: int) -> Realised | str:
         size = len(canonical_json(recipe.model_dump(mode="json")))
         if size > RECIPE_BYTES:
             return f"the recipe takes {size:,} bytes of JSON, at most {RECIPE_BYTES:,} can be recorded"
         try:
-            done = execute(recipe, prepared, seed=seed, catalog=catalog, cache=cache)
+            done = run(recipe, seed)
         except ExtensionError:
             raise  # to leave the operator out in silence would not help its author
         except AutoselError as error:
             return str(error)
         return Realised(
-            subset_digest=digest(done.mask),
             size=done.size,
             retain=done.size / pool.rows,
             state_vector=recorded_state(done.state, named),
+            # Again, as few are asked for: the masks of all candidates would take gigabytes at 100 million rows.
+            identify=lambda: digester()(run(recipe, seed).mask),
         )
 
     proposals, diagnostics = propose(

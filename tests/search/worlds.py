@@ -59,10 +59,10 @@ class World:
             return str(error)
         self.masks[recipe_digest(recipe)] = done.mask
         return Realised(
-            subset_digest=f"sha256:{hashlib.sha256(done.mask.tobytes()).hexdigest()}",
             size=done.size,
             retain=done.size / self.rows,
             state_vector=done.state,
+            identify=lambda: f"sha256:{hashlib.sha256(done.mask.tobytes()).hexdigest()}",
         )
 
     def score(self, recipe: Recipe, seed: int = 42) -> float:
