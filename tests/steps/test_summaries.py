@@ -72,6 +72,8 @@ def test_a_crowded_evaluation_keeps_the_heaviest_tasks_and_the_report_has_all(cr
         "mean": None,
         "deviation": None,
         "message": "",
+        "rationale": "",
+        "model_dropped": False,
         "subset": None,
         "model": None,
         "steps": {},
