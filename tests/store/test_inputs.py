@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autosel_runtime.digest import digest_bytes
@@ -100,6 +100,7 @@ pieces = st.one_of(names, st.sampled_from(["*", "**", "?", "a*", ".*", "[ab]*", 
     keys=st.lists(st.lists(names, min_size=1, max_size=3), min_size=1, max_size=6),
     pattern=st.lists(pieces, min_size=1, max_size=3),
 )
+@example(keys=[["a"]], pattern=["a", "**"])
 def test_a_pattern_matches_keys_as_it_matches_files(
     tmp_path_factory: pytest.TempPathFactory, keys: list[list[str]], pattern: list[str]
 ) -> None:
