@@ -25,7 +25,7 @@ from autosel_runtime.recipe.model import Mask
 from autosel_runtime.recipe.operator import Operator, Outcome, Params, Tunable
 from autosel_runtime.recipe.prepared import PreparedColumns
 from autosel_runtime.recipe.selection import apportion, exact_share, keep_random, mix
-from autosel_runtime.recipe.spans import map_spans, span_rows, where
+from autosel_runtime.recipe.spans import map_spans, span_rows
 
 NOT_DRAWN = "not drawn"
 OUTSIDE_MIX = "source not in the mix"
@@ -107,25 +107,28 @@ def _seed(params: Draw, seed: int) -> int:
     return seed if params.seed is None else mix(params.seed)
 
 
-def _source_counts(mask: Mask, columns: PreparedColumns) -> NDArray[np.int64]:
-    """Return c_s by source code."""
-    codes, size = columns.source_codes, len(columns.source_names)
-    parts = map_spans(
-        lambda low, high: np.bincount(codes[span_rows(mask, low, high)], minlength=size),
-        columns.rows,
-        threads=columns.threads,
-    )
-    return np.stack(parts).sum(axis=0, dtype=np.int64)
+def _by_source(mask: Mask, columns: PreparedColumns) -> list[Mask]:
+    """Return the rows of every source in the mask, by source code."""
+    codes = columns.source_codes
+    found = [masks.empty(columns.rows) for _ in columns.source_names]
+
+    def split(low: int, high: int) -> None:
+        part = slice(low // 8, (high + 7) // 8)
+        for code, rows in enumerate(found):
+            np.bitwise_and(
+                np.packbits(codes[low:high] == code, bitorder="little"), mask[part], out=rows[part]
+            )
+
+    map_spans(split, columns.rows, threads=columns.threads)
+    return found
 
 
-def _draw_by_source(mask: Mask, columns: PreparedColumns, shares: Sequence[int], seed: int) -> Mask:
+def _draw(by_source: Sequence[Mask], columns: PreparedColumns, shares: Sequence[int], seed: int) -> Mask:
     """Draw ``shares[s]`` rows of every source."""
-    codes, n = columns.source_codes, columns.rows
-    result = masks.empty(n)
-    for code, share in enumerate(shares):
+    result = masks.empty(columns.rows)
+    for rows, share in zip(by_source, shares, strict=True):
         if share > 0:
-            of_source = where(n, lambda low, high, c=code: codes[low:high] == c, threads=columns.threads)
-            drawn = keep_random(masks.both(mask, of_source), n, share, seed, threads=columns.threads)
+            drawn = keep_random(rows, columns.rows, share, seed, threads=columns.threads)
             result = masks.either(result, drawn)
     return result
 
@@ -135,10 +138,11 @@ def _apply_random(mask: Mask, columns: PreparedColumns, params: RandomSubsetPara
     if params.strategy == "uniform":
         kept = keep_random(mask, columns.rows, total, _seed(params, seed), threads=columns.threads)
     else:
-        counts = _source_counts(mask, columns).tolist()
+        by_source = _by_source(mask, columns)
+        counts = [masks.count(rows) for rows in by_source]
         weights = counts if params.strategy == "proportional" else [1] * len(counts)
         shares = apportion(weights, counts, total)
-        kept = _draw_by_source(mask, columns, shares, _seed(params, seed))
+        kept = _draw(by_source, columns, shares, _seed(params, seed))
     return Outcome(mask=kept, reasons={NOT_DRAWN: masks.without(mask, kept)})
 
 
@@ -146,16 +150,18 @@ def _apply_mix(
     mask: Mask, columns: PreparedColumns, params: Draw, seed: int, weights: Sequence[float]
 ) -> Outcome:
     """Draw by weight; rows of sources without weight are outside the mix."""
-    counts = _source_counts(mask, columns).tolist()
+    by_source = _by_source(mask, columns)
+    counts = [masks.count(rows) for rows in by_source]
     if not any(weight > 0 and count for weight, count in zip(weights, counts, strict=True)):
         raise DataError("none of the rows that are left belongs to a source of the mix")
     shares = apportion(weights, counts, _total(params, masks.count(mask)))
-    kept = _draw_by_source(mask, columns, shares, _seed(params, seed))
-    weighted = np.array([weight > 0 for weight in weights], dtype=np.bool_)
-    codes = columns.source_codes
-    inside = where(columns.rows, lambda low, high: weighted[codes[low:high]], threads=columns.threads)
+    kept = _draw(by_source, columns, shares, _seed(params, seed))
+    inside = masks.empty(columns.rows)
+    for rows, weight in zip(by_source, weights, strict=True):
+        if weight > 0:
+            inside = masks.either(inside, rows)
     reasons = {
-        NOT_DRAWN: masks.without(masks.both(mask, inside), kept),
+        NOT_DRAWN: masks.without(inside, kept),
         OUTSIDE_MIX: masks.without(mask, inside),
     }
     drawn = {name: share for name, share in zip(columns.source_names, shares, strict=True) if share}

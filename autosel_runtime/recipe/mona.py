@@ -166,8 +166,7 @@ def _keep_best_placed(
         return best.astype(np.uint64) << np.uint64(32) | rows.astype(np.uint64)
 
     number = wanted(params, masks.count(present))
-    bits = 32 + n.bit_length()
-    return keep_smallest(present, n, number, keys, key_bits=bits, threads=columns.threads)[0]
+    return keep_smallest(present, n, number, keys, threads=columns.threads)[0]
 
 
 OPERATORS = (

@@ -1,14 +1,15 @@
-"""Choose a number of rows under a mask by counting, never by sorting the pool.
+"""Choose a number of rows under a mask without sorting the pool.
 
 Notation
     n     rows of the pool
     m     rows in the mask
     k     rows to keep
-    key   whole number of a row, distinct from every other row's, below 2^w; the k smallest are kept
-    w     bits of a key
+    key   whole number of a row, distinct from every other row's; the k smallest are kept
+    t     keys in a sample of the mask, in order
 
-A histogram of the keys' upper bits says in which bucket the k-th smallest lies; all rows of lower buckets are
-in, and one partition settles the bucket itself: two passes over the mask, memory for one bucket.
+The k-th smallest key lies near place t·k/m of the sample, so two keys of the sample some deviations to either side
+bracket it. One pass then keeps all rows below the bracket and gathers the few within, and one partition settles those.
+A bracket that missed is widened: the sample decides how long this takes, never what comes out.
 """
 
 import math
@@ -23,14 +24,17 @@ from autosel_runtime.recipe import mask as masks
 from autosel_runtime.recipe.columns import Scalar
 from autosel_runtime.recipe.mask import Rows
 from autosel_runtime.recipe.model import Mask
-from autosel_runtime.recipe.spans import SPAN, map_spans, span_rows, where
+from autosel_runtime.recipe.spans import map_spans, span_rows, where
 
 Keys = Callable[[Any], NDArray[Any]]  # of rows, or of a slice of rows
 Direction = Literal["highest", "lowest"]
 
-BUCKET_BITS = 12
-# Up to this many rows the keys of the first pass are kept for the second (16 bytes a row).
-KEPT_ROWS = 1 << 21
+# Rows looked at for a bracket: one of 512, within these bounds. Smaller pools are settled by the partition alone.
+SAMPLE_SHARE, SAMPLE_LEAST, SAMPLE_MOST = 512, 1 << 14, 1 << 18
+DEVIATIONS, WIDER = (
+    5.0,
+    4.0,
+)  # of the place of the k-th smallest key in a sample; what a missed bracket grows by
 
 
 def exact_share(fraction: float, m: int) -> int:
@@ -39,63 +43,82 @@ def exact_share(fraction: float, m: int) -> int:
 
 
 def keep_smallest(
-    mask: Mask, n: int, k: int, keys: Keys, *, key_bits: int, stored: bool = False, threads: int = 1
+    mask: Mask, n: int, k: int, keys: Keys, *, dense: float = math.inf, threads: int = 1
 ) -> tuple[Mask, int]:
     """Keep the ``k`` rows of the mask with the smallest keys.
 
-    ``keys``: rows -> unsigned keys, distinct, below 2^``key_bits``. ``stored``: keys are a column, so that reading
-    a whole span (``keys`` gets a slice) costs less than picking rows of it. Returns the mask and the kept row with
-    the largest key (-1 when all or none are kept).
+    ``keys``: rows -> unsigned keys, distinct within the mask. ``dense``: share of rows in the mask from which the keys
+    of a whole span (``keys`` gets a slice) cost less than those of its rows in the mask alone. Returns the mask and
+    the kept row with the largest key (-1 when all or none are kept).
     """
+    m = masks.count(mask)
     if k <= 0:
         return masks.empty(n), -1
-    shift = max(0, key_bits - BUCKET_BITS)
-    remember = n <= KEPT_ROWS and not stored
-
-    def histogram(low: int, high: int) -> tuple[NDArray[np.int64], tuple[Rows, NDArray[Any]] | None]:
-        found = span_rows(mask, low, high)
-        values = keys(found)
-        counts = np.bincount((values >> shift).astype(np.intp), minlength=1 << BUCKET_BITS)
-        return counts, (found, values) if remember else None
-
-    first = map_spans(histogram, n, threads=threads)
-    counts = np.sum([counts for counts, _ in first], axis=0)
-    if k >= int(counts.sum()):
+    if k >= m:
         return mask.copy(), -1
-    ends = np.cumsum(counts)
-    bucket = int(np.searchsorted(ends, k))
-    missing = k - (int(ends[bucket - 1]) if bucket else 0)
-    result = np.zeros_like(mask)
-
-    def settle(low: int, high: int) -> tuple[Rows, NDArray[Any]]:
-        known = first[low // SPAN][1]
-        if known is None:
-            found = span_rows(mask, low, high)
-            values = keys(found)
-        else:
-            found, values = known
-        buckets = values >> shift
-        bits = np.zeros(high - low, dtype=np.bool_)
-        bits[found - low] = buckets < bucket
-        result[low // 8 : (high + 7) // 8] = np.packbits(bits, bitorder="little")
-        edge = np.flatnonzero(buckets == bucket)
-        return found[edge], values[edge]
-
-    def settle_stored(low: int, high: int) -> tuple[Rows, NDArray[Any]]:
-        values = keys(slice(low, high))
-        buckets = values >> shift
-        part = slice(low // 8, (high + 7) // 8)
-        np.bitwise_and(np.packbits(buckets < bucket, bitorder="little"), mask[part], out=result[part])
-        edge = np.flatnonzero(buckets == bucket)
-        edge = edge[masks.contains(mask[part], edge)]
-        return edge + low, values[edge]
-
-    edges = map_spans(settle_stored if stored else settle, n, threads=threads)
-    rows_at_edge = np.concatenate([found for found, _ in edges])
-    keys_at_edge = np.concatenate([values for _, values in edges])
-    chosen = rows_at_edge[np.argpartition(keys_at_edge, missing - 1)[:missing]]
+    sample = np.sort(keys(_sampled_rows(mask, n)))
+    deviations = DEVIATIONS
+    while True:
+        low, high = _bracket(sample, k / m, deviations)
+        result, rows, found = _split(mask, n, keys, low, high, dense=dense, threads=threads)
+        missing = k - masks.count(result)
+        if 0 < missing <= len(rows):
+            break
+        deviations *= WIDER
+    chosen = rows[np.argpartition(found, missing - 1)[:missing]]
     _add_rows(result, chosen, n)
     return result, int(chosen[-1])
+
+
+def _sampled_rows(mask: Mask, n: int) -> Rows:
+    """Return rows of the mask that lie one in each of many equal stretches of the pool, at a place drawn by hash."""
+    number = min(max(n // SAMPLE_SHARE, SAMPLE_LEAST), SAMPLE_MOST)
+    stretch = n // number
+    if stretch < 2:
+        return np.zeros(0, dtype=np.int64)
+    places = np.arange(number)
+    rows = places * stretch + (row_hash(0, places) % np.uint64(stretch)).astype(np.int64)
+    return rows[masks.contains(mask, rows)]
+
+
+def _bracket(sample: NDArray[Any], share: float, deviations: float) -> tuple[Any, Any]:
+    """Return two keys between which the key at ``share`` of the mask lies, but for bad luck. ``sample`` is sorted."""
+    t = len(sample)
+    reach = deviations * (1 + math.sqrt(t * share * (1 - share)))
+    first, last = math.floor(t * share - reach), math.ceil(t * share + reach)
+    low = sample[first] if first >= 0 else sample.dtype.type(0)
+    high = sample[last] if last < t else np.iinfo(sample.dtype).max
+    return low, sample.dtype.type(high)
+
+
+def _split(
+    mask: Mask, n: int, keys: Keys, low: Any, high: Any, *, dense: float, threads: int
+) -> tuple[Mask, Rows, NDArray[Any]]:
+    """Return the mask of the rows with keys below ``low``, the rows with keys in ``low`` to ``high`` and those keys."""
+    result = np.zeros_like(mask)
+    width = high - low
+
+    def split(start: int, end: int) -> tuple[Rows, NDArray[Any]] | None:
+        part = slice(start // 8, (end + 7) // 8)
+        within = masks.count(mask[part])
+        if not within:
+            return None
+        if within < dense * (end - start):
+            found = span_rows(mask, start, end)
+            values = keys(found)
+            bits = np.zeros(end - start, dtype=np.bool_)
+            bits[found - start] = values < low
+            result[part] = np.packbits(bits, bitorder="little")
+            edge = np.flatnonzero(values - low <= width)  # unsigned: what is below wraps round
+            return found[edge], values[edge]
+        values = keys(slice(start, end))
+        np.bitwise_and(np.packbits(values < low, bitorder="little"), mask[part], out=result[part])
+        edge = np.flatnonzero(values - low <= width)
+        edge = edge[masks.contains(mask[part], edge)]
+        return edge + start, values[edge]
+
+    edges = [edge for edge in map_spans(split, n, threads=threads) if edge is not None]
+    return result, np.concatenate([rows for rows, _ in edges]), np.concatenate([found for _, found in edges])
 
 
 def keep_ranked(
@@ -107,14 +130,13 @@ def keep_ranked(
     none are kept).
     """
     n = len(column.ranks)
-    bits = max(1, n.bit_length())
     top = np.uint32(n - 1)
 
     def keys(rows: Rows | slice) -> NDArray[np.uint32]:
         ranks = column.ranks[rows]
         return ranks if direction == "lowest" else top - ranks  # a missing row wraps to the largest key
 
-    kept, last = keep_smallest(mask, n, k, keys, key_bits=bits, stored=True, threads=threads)
+    kept, last = keep_smallest(mask, n, k, keys, dense=0.0, threads=threads)
     if direction == "lowest":
         return kept, None if last < 0 else float(column.values[last])
     if last < 0:
@@ -149,7 +171,7 @@ def keep_scored(
             upper = ~upper
         return upper.astype(np.uint64) << np.uint64(32) | rows.astype(np.uint64)
 
-    return keep_smallest(mask, n, k, keys, key_bits=64, threads=threads)[0]
+    return keep_smallest(mask, n, k, keys, threads=threads)[0]
 
 
 def keep_random(mask: Mask, n: int, k: int, seed: int, *, threads: int = 1) -> Mask:
@@ -158,7 +180,11 @@ def keep_random(mask: Mask, n: int, k: int, seed: int, *, threads: int = 1) -> M
     A row's key depends on the seed and the row alone, so a row that is in the draw from a large mask is also in
     the draw of as many rows from any part of it that holds the row.
     """
-    return keep_smallest(mask, n, k, lambda rows: row_hash(seed, rows), key_bits=64, threads=threads)[0]
+
+    def keys(rows: Rows | slice) -> NDArray[np.uint64]:
+        return row_hash(seed, np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
+
+    return keep_smallest(mask, n, k, keys, dense=0.5, threads=threads)[0]
 
 
 def row_hash(seed: int, rows: Rows) -> NDArray[np.uint64]:

@@ -130,12 +130,12 @@ directions = st.sampled_from(["highest", "lowest"])
 
 
 @contextmanager
-def small_spans(size=16, kept=1 << 21):
-    """Cut pools into many spans, as large ones are."""
+def small_spans(size=16, sample=1 << 14, deviations=5.0):
+    """Cut pools into many spans, as large ones are; ``sample`` rows of them, at least, are looked at for a bracket."""
     with (
         patch("autosel_runtime.recipe.spans.SPAN", size),
-        patch("autosel_runtime.recipe.selection.SPAN", size),
         patch("autosel_runtime.recipe.execute.SPAN", size),
-        patch("autosel_runtime.recipe.selection.KEPT_ROWS", kept),
+        patch("autosel_runtime.recipe.selection.SAMPLE_LEAST", sample),
+        patch("autosel_runtime.recipe.selection.DEVIATIONS", deviations),
     ):
         yield

@@ -60,7 +60,7 @@ def test_the_prefix_cache_changes_nothing(pool, many, seed):
 @given(pools, recipes, st.sampled_from([2, 4]))
 def test_threads_change_nothing(pool, recipe, threads):
     unions = {"1": pool.mask}
-    with small_spans(kept=0):
+    with small_spans(sample=5):
         many = outcome(recipe, pool.columns, seed=3, unions=unions, threads=threads)
         one = outcome(recipe, pool.columns, seed=3, unions=unions)
     assert many == one

@@ -23,6 +23,10 @@ from tests.recipe.pools import directions, scalar, small_spans
 
 RNG = np.random.default_rng
 
+# Rows of a sample: few of the pool, or none since the pool is small. A bracket of hardly any width misses at first.
+samples = st.sampled_from([5, 20, 1 << 14])
+deviations = st.sampled_from([0.01, 0.5, 5.0])
+
 
 @pytest.mark.parametrize(
     ("fraction", "m", "kept"),
@@ -45,13 +49,15 @@ def test_exact_share_is_decimal_ceil(fraction, m):
     directions,
     st.sampled_from([1, 3]),
     st.sampled_from([2, 40, 10**6]),
+    samples,
+    deviations,
 )
-def test_keep_ranked_is_the_head_of_a_stable_sort(seed, n, k, direction, threads, levels):
+def test_keep_ranked_is_the_head_of_a_stable_sort(seed, n, k, direction, threads, levels, sample, deviations):
     rng = RNG(seed)
     column = scalar(rng.integers(0, levels, n) - levels // 2)
     rows = np.flatnonzero(rng.random(n) < 0.7)
     mask = masks.from_rows(rows, n)
-    with small_spans():
+    with small_spans(sample=sample, deviations=deviations):
         kept, cut = keep_ranked(mask, column, k, direction, threads=threads)
     expected = best_first(rows.tolist(), column.values.tolist(), direction)[:k]
     assert masks.rows_of(kept, n).tolist() == sorted(expected)
@@ -59,14 +65,12 @@ def test_keep_ranked_is_the_head_of_a_stable_sort(seed, n, k, direction, threads
 
 
 @settings(deadline=None, max_examples=30)
-@given(
-    st.integers(0, 2**32), st.integers(1, 200), st.integers(1, 220), directions, st.sampled_from([0, 1 << 21])
-)
-def test_keep_scored_is_the_head_of_a_stable_sort(seed, n, k, direction, kept_rows):
+@given(st.integers(0, 2**32), st.integers(1, 200), st.integers(1, 220), directions, samples, deviations)
+def test_keep_scored_is_the_head_of_a_stable_sort(seed, n, k, direction, sample, deviations):
     rng = RNG(seed)
     values = rng.choice(np.array([-np.inf, -2.5, -0.0, 0.0, 1e-40, 1.0, 7.0], dtype=np.float32), n)
     rows = np.flatnonzero(rng.random(n) < 0.7)
-    with small_spans(kept=kept_rows):
+    with small_spans(sample=sample, deviations=deviations):
         kept = keep_scored(masks.from_rows(rows, n), n, k, lambda r: values[r], direction)
     assert masks.rows_of(kept, n).tolist() == sorted(
         best_first(rows.tolist(), values.tolist(), direction)[:k]
@@ -78,12 +82,14 @@ def test_keep_scored_is_the_head_of_a_stable_sort(seed, n, k, direction, kept_ro
     st.integers(0, 2**31),
     st.integers(1, 300),
     st.integers(0, 320),
-    st.sampled_from([0, 1 << 21]),
+    st.sampled_from([0.3, 0.6, 1.0]),
     st.sampled_from([1, 2, 4]),
+    samples,
+    deviations,
 )
-def test_keep_random_is_the_head_of_the_hashes(seed, n, k, kept_rows, threads):
-    rows = np.flatnonzero(RNG(seed).random(n) < 0.6)
-    with small_spans(kept=kept_rows):
+def test_keep_random_is_the_head_of_the_hashes(seed, n, k, share, threads, sample, deviations):
+    rows = np.flatnonzero(RNG(seed).random(n) < share)
+    with small_spans(sample=sample, deviations=deviations):
         kept = keep_random(masks.from_rows(rows, n), n, k, seed, threads=threads)
     assert masks.rows_of(kept, n).tolist() == draw(rows.tolist(), k, seed)
 
@@ -142,5 +148,33 @@ def test_apportion_without_full_groups_is_largest_remainder():
 
 def test_keep_smallest_reports_the_last_row():
     keys = np.array([5, 1, 9, 3, 7], dtype=np.uint64)
-    kept, last = keep_smallest(masks.full(5), 5, 3, lambda rows: keys[rows], key_bits=4)
+    kept, last = keep_smallest(masks.full(5), 5, 3, lambda rows: keys[rows])
     assert (masks.rows_of(kept, 5).tolist(), last) == ([0, 1, 3], 0)
+
+
+@pytest.mark.parametrize("order", ["rising", "falling", "random", "two heaps"])
+def test_one_pass_is_enough_whatever_the_order_of_the_pool(order):
+    n = 3_000_000
+    keys = np.arange(n, dtype=np.uint32)
+    if order == "falling":
+        keys = keys[::-1].copy()
+    elif order == "random":
+        keys = RNG(1).permutation(keys)
+    elif order == "two heaps":
+        keys = np.concatenate([keys[1::2], keys[::2]])
+    mask = masks.from_bools(RNG(2).random(n) < 0.3)
+    passes = []
+
+    def counted(rows):
+        if isinstance(rows, slice):
+            passes.append(rows.start)
+        return keys[rows]
+
+    rows = masks.rows_of(mask, n)
+    for k in (1, 1000, len(rows) // 2, len(rows) - 1):
+        passes.clear()
+        kept, last = keep_smallest(mask, n, k, counted, dense=0.0)
+        expected = rows[np.argsort(keys[rows], kind="stable")[:k]]
+        assert masks.rows_of(kept, n).tolist() == sorted(expected.tolist())
+        assert last == expected[-1]
+        assert len(passes) == len(set(passes))
