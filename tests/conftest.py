@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 # How the sentences begin with which tests are skipped that need Kubernetes' programs.
-NO_CLUSTER = ("no API server", "no kubectl", "no helm", "KUBEBUILDER_ASSETS is set")
+NO_CLUSTER = ("no API server", "no kubectl", "no helm")
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,6 @@
-"""The definitions on a real API server.
-
-Runs when AUTOSEL_TEST_CONTROL_PLANE names a script that, given a new folder, starts a control plane, writes
-``kubeconfig`` and ``pids`` there, or when KUBEBUILDER_ASSETS names the programs of setup-envtest and a running
-cluster is named by KUBECONFIG. ``kubectl`` comes from AUTOSEL_TEST_KUBECTL, KUBEBUILDER_ASSETS or the path.
-"""
+"""The definitions on a real API server, which may be somebody's: all is done in the namespace of the kubeconfig."""
 
 import json
-import os
-import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +11,7 @@ import yaml
 
 from autosel_runtime.api.crd import crds_yaml
 from tests.api.test_load import TRIAL
+from tests.control_plane import control_plane, kubectl_program
 
 SEARCH = """\
 apiVersion: autosel.dev/v1alpha1
@@ -36,47 +29,24 @@ Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    script, assets = os.environ.get("AUTOSEL_TEST_CONTROL_PLANE"), os.environ.get("KUBEBUILDER_ASSETS")
-    if script is None and assets is None:
-        pytest.skip(
-            "no API server: set AUTOSEL_TEST_CONTROL_PLANE to a script that starts one, or KUBEBUILDER_ASSETS"
-        )
-    beside = shutil.which("kubectl", path=assets) if assets else None
-    program = os.environ.get("AUTOSEL_TEST_KUBECTL") or beside or shutil.which("kubectl")
-    if program is None:
-        pytest.skip("no kubectl: set AUTOSEL_TEST_KUBECTL")
-    folder = tmp_path_factory.mktemp("plane") / "cluster"
-    pids: list[int] = []
-    if script is not None:
-        subprocess.run(
-            ["bash", script, str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        pids = [int(line) for line in (folder / "pids").read_text().split()]
-        config = str(folder / "kubeconfig")
-    elif "KUBECONFIG" in os.environ:
-        config = os.environ["KUBECONFIG"]
-    else:
-        pytest.skip("KUBEBUILDER_ASSETS is set but no API server runs: name it by KUBECONFIG")
+    program = kubectl_program()
+    with control_plane(tmp_path_factory.mktemp("plane"), controllers=False, existing=True) as kubeconfig:
 
-    def run(*arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [program, f"--kubeconfig={config}", *arguments],
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        def run(*arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
+            return subprocess.run(
+                [program, f"--kubeconfig={kubeconfig}", *arguments],
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=120,  # the machine may be busy
+            )
 
-    try:
         applied = run("apply", "--server-side", "-f", "-", text=crds_yaml())
         assert applied.returncode == 0, applied.stderr
         for name in ("recipesearches", "recipetrials"):
-            waited = run("wait", "--for=condition=Established", f"crd/{name}.autosel.dev", "--timeout=30s")
+            waited = run("wait", "--for=condition=Established", f"crd/{name}.autosel.dev", "--timeout=60s")
             assert waited.returncode == 0, waited.stderr
         yield run
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)  # its data is thrown away; asked nicely it would wait for etcd
 
 
 @pytest.fixture
@@ -144,6 +114,11 @@ def test_changes_that_are_refused(kubectl: Kubectl, old: str, new: str, message:
             "mapping and format: mapping go together",
         ),
         ("name: gsm8k", "name: gsm8k, lmEval: x, uri: items", "lmEval excludes definition and uri"),
+        (
+            "name: gsm8k",
+            "name: gsm8k, limit: 1",
+            "limit must be at least 2: the search half and the report half",
+        ),
         ("[{name: alpaca, uri: a.jsonl}]", "[{name: a, uri: b}, {name: a, uri: c}]", "Duplicate value"),
         ("steps: {", "steps: {prepare: {shards: 2}, ", "prepare.shards must be 1: only score and evaluate"),
         (

@@ -1,14 +1,6 @@
-"""Helm and a control plane for the tests of the chart.
-
-``helm`` comes from AUTOSEL_TEST_HELM or the path. The API server comes from AUTOSEL_TEST_CONTROL_PLANE, a script
-that starts one in a new folder and writes ``kubeconfig`` and ``pids`` there, and ``kubectl`` from
-AUTOSEL_TEST_KUBECTL or the path. Without them the tests are skipped, and say so.
-"""
+"""Helm and a control plane of the tests' own for the tests of the chart, from where tests.control_plane finds them."""
 
 import json
-import os
-import shutil
-import signal
 import ssl
 import subprocess
 import urllib.error
@@ -20,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.control_plane import control_plane, helm_program, kubectl_program
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "autosel"
@@ -78,32 +72,17 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def helm() -> Program:
-    program = os.environ.get("AUTOSEL_TEST_HELM") or shutil.which("helm")
-    if program is None:
-        pytest.skip("no helm: set AUTOSEL_TEST_HELM")
-    return Program(command=(program,))
+    return Program(command=(helm_program(),))
 
 
 @pytest.fixture(scope="session")
 def cluster(helm: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    script = os.environ.get("AUTOSEL_TEST_CONTROL_PLANE")
-    if script is None:
-        pytest.skip("no API server: set AUTOSEL_TEST_CONTROL_PLANE to a script that starts one")
-    kubectl = os.environ.get("AUTOSEL_TEST_KUBECTL") or shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("no kubectl: set AUTOSEL_TEST_KUBECTL")
-    folder = tmp_path_factory.mktemp("plane") / "cluster"
-    subprocess.run(
-        ["bash", script, str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    config = f"--kubeconfig={folder / 'kubeconfig'}"
-    try:
+    with control_plane(tmp_path_factory.mktemp("plane"), controllers=True) as kubeconfig:
+        config = f"--kubeconfig={kubeconfig}"
         yield Cluster(
-            kubectl=Program(command=(kubectl, config)), helm=Program(command=(*helm.command, config))
+            kubectl=Program(command=(kubectl_program(), config)),
+            helm=Program(command=(*helm.command, config)),
         )
-    finally:
-        for line in (folder / "pids").read_text().split():
-            os.kill(int(line), signal.SIGKILL)  # its data is thrown away; asked nicely it would wait for etcd
 
 
 def render(helm: Program, *arguments: str) -> list[dict[str, Any]]:

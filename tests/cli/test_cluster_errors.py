@@ -1,8 +1,6 @@
 """What can be wrong between a command and a cluster: one sentence each, with the right code."""
 
 import json
-import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from autosel_runtime.cli.target import Options, resolve
 from autosel_runtime.errors import AutoselError
 from tests.cli.calls import Answer, autosel
 from tests.cli.cluster_bench import Asking
+from tests.control_plane import control_plane
 from tests.kube.operating import Bench
 from tests.kube.plane import Plane, until
 
@@ -186,16 +185,7 @@ def test_a_credential_plugin_is_run(bench: Bench, plane: Plane, tmp_path: Path) 
         assert token not in bad.out + bad.err
 
 
-def test_autosel_is_not_installed(tmp_path: Path, plane: Plane) -> None:
-    del plane  # skips where there is no control plane
-    folder = tmp_path / "bare"
-    subprocess.run(
-        ["bash", os.environ["AUTOSEL_TEST_CONTROL_PLANE"], str(folder)], check=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        answer = autosel("watch", "quick", "--kubeconfig", folder / "kubeconfig")
-    finally:
-        for pid in (folder / "pids").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+def test_autosel_is_not_installed(tmp_path: Path) -> None:
+    with control_plane(tmp_path / "bare", controllers=False) as kubeconfig:
+        answer = autosel("watch", "quick", "--kubeconfig", kubeconfig)
     is_one_sentence(answer, 69, "does not know RecipeSearch", "autosel is not installed there")

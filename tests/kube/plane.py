@@ -1,14 +1,10 @@
-"""A real API server for tests, with its Job controller and garbage collection but without nodes.
+"""A real API server with autosel's definitions, with its Job controller and garbage collection but without nodes.
 
-Runs when AUTOSEL_TEST_CONTROL_PLANE names a script that, given a new folder, starts a control plane and writes
-``kubeconfig`` and ``pids`` there. ``kubectl`` comes from AUTOSEL_TEST_KUBECTL or the path. Without them the tests are
-skipped with a sentence that says so. ``playing_kubelet`` stands in for nodes: it runs the pods of Jobs by script.
+Where it comes from: tests.control_plane. It is always one of the tests' own, since they stand in for nodes: ``Kubelet``
+in tests.kube.operating runs the pods of Jobs by script.
 """
 
 import json
-import os
-import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +15,7 @@ from typing import Any
 import pytest
 
 from autosel_runtime.api.crd import crds_yaml
+from tests.control_plane import control_plane, kubectl_program
 
 Object = dict[str, Any]
 
@@ -37,7 +34,7 @@ class Plane:
             input=text,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,  # the machine may be busy
         )
 
     def must(self, *arguments: str, text: str | None = None) -> str:
@@ -56,33 +53,20 @@ class Plane:
             self.must("apply", "-f", "-", text=json.dumps(item))
 
 
-def start_plane(folder: Path) -> Iterator[Plane]:
+def start_plane(folder: Path, *, controllers: bool = True) -> Iterator[Plane]:
     """Start a control plane with autosel's definitions; for a fixture. Skips the test when there is none to start."""
-    script = os.environ.get("AUTOSEL_TEST_CONTROL_PLANE")
-    program = os.environ.get("AUTOSEL_TEST_KUBECTL") or shutil.which("kubectl")
-    if script is None or program is None:
-        pytest.skip(
-            "no API server: set AUTOSEL_TEST_CONTROL_PLANE to a script that starts one, and AUTOSEL_TEST_KUBECTL"
-        )
-    subprocess.run(
-        ["bash", script, str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    pids = [int(line) for line in (folder / "pids").read_text().split()]
-    try:
-        plane = Plane(kubeconfig=folder / "kubeconfig", program=program)
+    with control_plane(folder, controllers=controllers) as kubeconfig:
+        plane = Plane(kubeconfig=kubeconfig, program=kubectl_program())
         plane.must("apply", "--server-side", "-f", "-", text=crds_yaml())
         for name in ("recipesearches", "recipetrials"):
-            plane.must("wait", "--for=condition=Established", f"crd/{name}.autosel.dev", "--timeout=30s")
+            plane.must("wait", "--for=condition=Established", f"crd/{name}.autosel.dev", "--timeout=60s")
         yield plane
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)  # its data is thrown away; asked nicely it would wait for etcd
 
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """One control plane for all tests of a session; tests keep apart by namespaces."""
-    yield from start_plane(tmp_path_factory.mktemp("plane") / "cluster")
+    yield from start_plane(tmp_path_factory.mktemp("plane"))
 
 
 def until(condition: Callable[[], Any], *, what: str, seconds: float = 60.0) -> Any:

@@ -138,7 +138,7 @@ def rendered(case: str) -> StepManifests:
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    yield from start_plane(tmp_path_factory.mktemp("plane"))
+    yield from start_plane(tmp_path_factory.mktemp("plane"), controllers=False)
 
 
 @pytest.mark.parametrize("case", MATRIX)
