@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from autosel_runtime.api.common import GROUP, VERSION
+from autosel_runtime.api.evaluation import LIMIT_OF_HALVES
 from autosel_runtime.api.recipe_search import MUTABLE_FIELDS, RecipeSearch, RecipeSearchSpec, mutability
 from autosel_runtime.api.recipe_trial import RecipeTrial
 from autosel_runtime.api.resources import MULTI_NODE_STEP, ONLY_MULTI_NODE, ONLY_SHARDED, SHARDED_STEPS
@@ -90,6 +91,7 @@ def _recipe_search() -> Schema:
             "!has(self.lmEval) || !(has(self.definition) || has(self.uri))",
             "lmEval excludes definition and uri",
         )
+    _add_rule(evaluation["tasks"]["items"], "!has(self.limit) || self.limit >= 2", LIMIT_OF_HALVES, ".limit")
     _add_rule(
         schema,
         f"size(self.metadata.name) <= {SEARCH_NAME_LENGTH}",

@@ -1,13 +1,16 @@
 """How a trained model is scored."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from autosel_runtime.api.common import Model, Name, Seed
 from autosel_runtime.api.findings import Finding, Ruled, repeated_names
 from autosel_runtime.api.uris import InputUri
+
+# The search sees one half of a task's items, the report the other.
+LIMIT_OF_HALVES: Final = "limit must be at least 2: the search half and the report half need an item each"
 
 
 class Task(Ruled):
@@ -33,7 +36,7 @@ class Task(Ruled):
         default=None,
         ge=1,
         le=1_000_000,
-        description="Use at most this many items, drawn with the split seed.",
+        description="Use at most this many items, drawn with the split seed; of the objective's tasks at least 2.",
         examples=[500],
     )
     weight: float = Field(default=1.0, gt=0.0, le=1000.0, description="Weight in the score.", examples=[1.0])
@@ -93,7 +96,10 @@ class EvaluationSpec(Ruled):
         )
 
     def disagreements(self) -> Iterator[Finding]:
-        """Tasks of one name, out-of-domain ones included."""
+        """Tasks of one name, out-of-domain ones included; tasks that cannot have two halves."""
+        for index, task in enumerate(self.tasks):
+            if task.limit == 1:
+                yield Finding(field=("tasks", index, "limit"), message=LIMIT_OF_HALVES)
         names = [task.name for task in self.tasks]
         yield from repeated_names(("tasks",), names, "task names")
         others = [task.name for task in self.out_of_domain]

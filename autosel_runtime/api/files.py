@@ -24,6 +24,14 @@ def missing_files(search: RecipeSearch, base: Path) -> list[Finding]:
         for path, uri in _all_models(search)
         if _is_relative(uri) and (base / uri).is_dir() and not _is_model(base / uri)
     ]
+    found += [
+        (
+            path,
+            f"{base / uri} is no model: it is a file; name the folder that holds {' or '.join(_MODEL_FILES)}",
+        )
+        for path, uri in _all_models(search)
+        if _is_relative(uri) and (base / uri).is_file()
+    ]
     return [Finding(field=path, message=message) for path, message in found]
 
 

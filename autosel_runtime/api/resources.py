@@ -8,6 +8,7 @@ from pydantic import Field
 from autosel_runtime.api.common import FreeObject, Labels, Model, ShortText, Uri
 from autosel_runtime.api.findings import Finding, Ruled
 from autosel_runtime.api.search import SecretKeyRef
+from autosel_runtime.api.uris import StoreUri
 
 StepName = Literal["prepare", "score", "suggest", "materialize", "train", "evaluate", "report"]
 # Steps whose work several pods share, and the one that several pods do together; elsewhere these fields are refused.
@@ -140,7 +141,7 @@ class Scheduling(Model):
 class StorageSpec(Model):
     """The store that holds the pool, signals, subsets, models and results."""
 
-    uri: Uri | None = Field(
+    uri: StoreUri | None = Field(
         default=None,
         description="s3://bucket/prefix, or a folder; on one machine the run's own folder when left out.",
         examples=["s3://ml-data/autosel"],

@@ -1,5 +1,5 @@
-"""URIs of inputs: paths, ``file://`` and ``s3://bucket/key``; addresses of services. What is none is refused with its
-document's line."""
+"""URIs of inputs: paths, ``file://`` and ``s3://bucket/key``; of stores; addresses of services. What is none is refused
+with its document's line."""
 
 import re
 from typing import Annotated
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 S3_SCHEME = "s3://"
 ALLOWED = "a path, file:///path, s3://bucket/key, or s3://bucket/folder/"
+STORES = "a folder, s3://bucket, or s3://bucket/prefix"
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
@@ -32,15 +33,31 @@ def uri_problem(uri: str) -> str | None:
     if scheme != "s3":
         return f"found {uri!r}; the scheme {scheme!r} is not supported; allowed: {ALLOWED}"
     bucket, key = split_s3(uri)
+    problem = _object_problem(uri, ALLOWED)
+    if problem is None and not key and not uri.endswith("/"):
+        return f"found {uri!r}, which names no key; for the whole bucket write s3://{bucket}/"
+    return problem
+
+
+def store_uri_problem(uri: str) -> str | None:
+    """Return what is wrong with the uri of a store, None when it is a folder or a place in a bucket."""
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        return None
+    if scheme != "s3":
+        return f"found {uri!r}; the scheme {scheme!r} is not supported; allowed: {STORES}"
+    return _object_problem(uri, STORES)
+
+
+def _object_problem(uri: str, allowed: str) -> str | None:
+    bucket, key = split_s3(uri)
     if not bucket:
-        return f"found {uri!r}, which names no bucket; allowed: {ALLOWED}"
+        return f"found {uri!r}, which names no bucket; allowed: {allowed}"
     if _BUCKET.fullmatch(bucket) is None:
         return (
             f"found {uri!r}; {bucket!r} is no bucket name: 3 to 63 lower-case letters, digits, dots, hyphens and "
             "underscores"
         )
-    if not key and not uri.endswith("/"):
-        return f"found {uri!r}, which names no key; for the whole bucket write s3://{bucket}/"
     if any(part in ("", ".", "..") for part in key.removesuffix("/").split("/")) and key:
         return f"found {uri!r}, whose key has an empty segment, . or .., which no folder can hold"
     return None
@@ -48,6 +65,13 @@ def uri_problem(uri: str) -> str | None:
 
 def _check(uri: str) -> str:
     problem = uri_problem(uri)
+    if problem is not None:
+        raise ValueError(problem)
+    return uri
+
+
+def _check_store(uri: str) -> str:
+    problem = store_uri_problem(uri)
     if problem is not None:
         raise ValueError(problem)
     return uri
@@ -79,3 +103,4 @@ def _check_web_address(address: str) -> str:
 
 WebAddress = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_check_web_address)]
 InputUri = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_check)]
+StoreUri = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_check_store)]

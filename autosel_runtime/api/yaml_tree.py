@@ -18,6 +18,7 @@ from autosel_runtime.errors import NoInputError, Problem
 MAX_BYTES = 4 << 20
 _MAX_DEPTH = 64
 _MAX_VALUES = 200_000
+TOO_DEEP = f"values are nested deeper than {_MAX_DEPTH} levels"
 
 Path_ = tuple[str | int, ...]
 
@@ -37,8 +38,22 @@ class Document:
         return self.lines[path]
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the numbers of YAML 1.2 and without dates."""
+class BoundedLoader(yaml.SafeLoader):
+    """SafeLoader with an end to nesting: it calls itself for each level, so few kilobytes could exhaust the stack."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH + 1:
+            raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _Loader(BoundedLoader):
+    """The numbers of YAML 1.2, no dates."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -114,7 +129,7 @@ class _Reader:
         if id(node) in open_nodes:
             raise _at(node, "an alias contains itself")
         if len(open_nodes) > _MAX_DEPTH:
-            raise _at(node, f"values are nested deeper than {_MAX_DEPTH} levels")
+            raise _at(node, TOO_DEEP)
         if len(self.lines) > _MAX_VALUES:
             raise _at(node, f"the document has more than {_MAX_VALUES:,} values")
         inner = (*open_nodes, id(node))

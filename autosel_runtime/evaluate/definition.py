@@ -13,7 +13,7 @@ from autosel_runtime.api.common import Model, Name
 from autosel_runtime.api.evaluation import Task
 from autosel_runtime.api.problems import problems_of
 from autosel_runtime.api.uris import is_s3, split_s3
-from autosel_runtime.api.yaml_tree import Document
+from autosel_runtime.api.yaml_tree import BoundedLoader, Document
 from autosel_runtime.errors import DataError, InvalidDocumentError, NoInputError, Problem
 from autosel_runtime.evaluate.answers import DEFAULT_PATTERNS, Metric
 from autosel_runtime.pool.files import Bring
@@ -230,7 +230,7 @@ def _text(path: Path, name: str) -> str:
 def parse_definition(text: str, name: str) -> TaskDefinition:
     """Return the definition in YAML ``text``; InvalidDocumentError lists every problem with its field."""
     try:
-        document: Any = yaml.safe_load(text)
+        document: Any = yaml.load(text, BoundedLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1

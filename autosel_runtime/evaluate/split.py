@@ -11,6 +11,7 @@ from autosel_runtime.errors import DataError
 from autosel_runtime.evaluate.task import Item, draw
 
 Half = Literal["search", "report", "all"]
+LEAST_ITEMS = 2
 
 
 def search_ids(ids: Sequence[str], *, task: str, seed: int, fraction: float) -> frozenset[str]:
@@ -21,11 +22,21 @@ def search_ids(ids: Sequence[str], *, task: str, seed: int, fraction: float) -> 
 
 
 def half_of(items: Sequence[Item], half: Half, *, task: str, seed: int, fraction: float) -> list[Item]:
-    """Return the items of one half, in their order. DataError when the half has none."""
+    """Return the items of one half, in their order. DataError when there are too few to have two halves."""
     if half == "all":
         return list(items)
+    require_two_halves(task, len(items))
     chosen = search_ids([item.id for item in items], task=task, seed=seed, fraction=fraction)
-    kept = [item for item in items if (item.id in chosen) == (half == "search")]
-    if not kept:
-        raise DataError(f"task {task} has {len(items)} item, too few for a {half} half; it needs two")
-    return kept
+    return [item for item in items if (item.id in chosen) == (half == "search")]
+
+
+def require_two_halves(task: str, count: int) -> None:
+    """Raise DataError when ``count`` items cannot be on two halves.
+
+    Asked before the search half is scored: on the report half the whole budget would be spent already.
+    """
+    if count < LEAST_ITEMS:
+        raise DataError(
+            f"task {task} has {count} item{'' if count == 1 else 's'}; a task of the objective needs at least "
+            f"{LEAST_ITEMS}, one for the search half and one for the report half"
+        )

@@ -18,6 +18,7 @@ from autosel_runtime.checkpoint import model_digest
 from autosel_runtime.digest import digest, short
 from autosel_runtime.errors import DataError
 from autosel_runtime.evaluate.overlap import POOL, Overlap, QuestionIndex
+from autosel_runtime.evaluate.split import require_two_halves
 from autosel_runtime.evaluate.task import LoadedTask, load_task
 from autosel_runtime.pool.build import build_pool
 from autosel_runtime.pool.files import Bring
@@ -50,6 +51,9 @@ def prepare(context: StepContext) -> StepOutput:
     bring = context.inputs.bring
     models = {uri: _model_identity(uri, context) for uri in _model_uris(context)}
     loaded = load_tasks(spec.evaluation, base, bring=bring)
+    for task in spec.evaluation.tasks:
+        if task.name in loaded:
+            require_two_halves(task.name, len(loaded[task.name].items))
     tasks = tasks_digest(spec.evaluation, loaded)
     queries = {target.name: load_queries(target, base, bring=bring) for target in spec.targets}
     targets = digest({name: [sample.id for sample in samples] for name, samples in queries.items()})

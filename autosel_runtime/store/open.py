@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autosel_runtime.api.resources import StorageSpec
-from autosel_runtime.api.uris import is_s3, split_s3
+from autosel_runtime.api.uris import is_s3, split_s3, store_uri_problem
 from autosel_runtime.errors import ConfigError, UnavailableError
 from autosel_runtime.store.access import s3_access
 from autosel_runtime.store.folder import FolderStore
@@ -20,15 +20,12 @@ def open_store(spec: StorageSpec, *, base: Path, default: Path, environ: Mapping
     """
     if spec.uri is None:
         return FolderStore(default)
+    problem = store_uri_problem(spec.uri)  # a uri that was set after the document was read was not checked
+    if problem is not None:
+        raise ConfigError(f"storage.uri: {problem}")
     if not is_s3(spec.uri):
-        if "://" in spec.uri:
-            raise ConfigError(
-                f"storage.uri {spec.uri!r} is not supported; allowed are s3://bucket/prefix and a folder"
-            )
         return FolderStore(base / Path(spec.uri).expanduser())
     bucket, prefix = split_s3(spec.uri)
-    if not bucket:
-        raise ConfigError(f"storage.uri {spec.uri!r} names no bucket; write s3://bucket/prefix")
     access = s3_access(spec, base=base, environ=environ)
     try:
         from autosel_runtime.store.s3 import S3Store  # boto3 is an extra and slow to import

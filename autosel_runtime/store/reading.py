@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from autosel_runtime.api.resources import StorageSpec
+from autosel_runtime.api.uris import store_uri_problem
 from autosel_runtime.errors import ConfigError, UnavailableError
 from autosel_runtime.store.port import Store
 from autosel_runtime.store.retry import Retry
@@ -20,6 +21,9 @@ def open_to_read(spec: StorageSpec, *, environ: Mapping[str, str]) -> Store:
     """
     if spec.uri is None or not spec.uri.startswith(SCHEME):
         raise ConfigError(f"the store {spec.uri} is a folder that only the pods of the search see")
+    problem = store_uri_problem(spec.uri)
+    if problem is not None:
+        raise ConfigError(f"the store's uri: {problem}")
     try:
         from autosel_runtime.store.s3 import S3Store  # boto3 is an extra and slow to import
     except ImportError as error:

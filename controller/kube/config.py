@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autosel_runtime.api.resources import StorageSpec
+from autosel_runtime.api.uris import store_uri_problem
 from autosel_runtime.errors import ConfigError
 from controller.kube.settings import JobSettings
 
@@ -101,6 +102,9 @@ def read_config(arguments: Sequence[str], environ: Mapping[str, str] = os.enviro
 def _storage(given: argparse.Namespace) -> StorageSpec | None:
     if given.storage_uri is None:
         return None
+    problem = store_uri_problem(given.storage_uri)
+    if problem is not None:
+        raise ConfigError(f"--storage-uri: {problem}")
     return StorageSpec(
         uri=given.storage_uri,
         endpoint=given.storage_endpoint,

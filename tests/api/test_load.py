@@ -247,9 +247,14 @@ def test_a_model_folder_is_told_from_a_hub_id(tmp_path: Path) -> None:
     assert [line.split(": ")[1] for line in found] == ["spec.model.uri"]
     (tmp_path / "models" / "tiny").mkdir()
     (line,) = _problems(tmp_path, GOOD.replace("hub/model", "models/tiny"))
-    assert "is no model" in line
+    assert "is no model: it is a folder without config.json" in line
     (tmp_path / "models" / "tiny" / "config.json").write_text("{}")
     assert _problems(tmp_path, GOOD.replace("hub/model", "models/tiny")) == []
+    (line,) = _problems(tmp_path, GOOD.replace("hub/model", "models/tiny/config.json"))
+    assert line.startswith(":9: spec.model.uri: ")
+    assert line.endswith(
+        "is no model: it is a file; name the folder that holds config.json or adapter_config.json"
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -268,6 +273,17 @@ def test_aliases_that_explode_are_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     assert "more than 200,000 values" in _problems(tmp_path, "\n".join(lines))[0]
+
+
+@pytest.mark.parametrize("depth", [65, 5_000])
+@pytest.mark.parametrize("style", ["lists", "mappings", "blocks"])
+def test_values_that_are_nested_too_deep_are_refused(tmp_path: Path, depth: int, style: str) -> None:
+    deep = {
+        "lists": "[" * depth + "]" * depth,
+        "mappings": "{a: " * depth + "1" + "}" * depth,
+        "blocks": "- " * depth + "1",
+    }[style]
+    assert _problems(tmp_path, f"b: 1\na:\n  {deep}\n") == [":3: values are nested deeper than 64 levels"]
 
 
 @given(st.text(alphabet="ab:- \n[]{}&*!|>'\"#?,%@`\t0", max_size=60))

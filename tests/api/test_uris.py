@@ -6,7 +6,10 @@ import pytest
 import yaml
 
 from autosel_runtime.api.load import check_documents
-from autosel_runtime.api.uris import split_s3, uri_problem
+from autosel_runtime.api.resources import StorageSpec
+from autosel_runtime.api.uris import split_s3, store_uri_problem, uri_problem
+from autosel_runtime.errors import ConfigError
+from autosel_runtime.store.open import open_store
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,56 @@ def test_paths_hub_ids_and_objects_are_inputs(uri: str) -> None:
 )
 def test_other_uris_are_refused_with_what_is_allowed(uri: str, words: str) -> None:
     assert words in (uri_problem(uri) or "")
+
+
+@pytest.mark.parametrize(
+    "uri", ["store", "./a/b", "/data/store", "~/store", "s3://bucket", "s3://bucket/", "s3://bucket/a/b/"]
+)
+def test_folders_and_places_in_buckets_are_stores(uri: str) -> None:
+    assert store_uri_problem(uri) is None
+    assert StorageSpec(uri=uri).uri == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("s3://", "names no bucket; allowed: a folder, s3://bucket, or s3://bucket/prefix"),
+        ("s3://Bad_Bucket!/x", "'Bad_Bucket!' is no bucket name"),
+        ("http://x", "the scheme 'http' is not supported; allowed: a folder, s3://"),
+        ("gs://x/y", "the scheme 'gs' is not supported"),
+        ("s3://bucket/a//b", "empty segment"),
+    ],
+)
+def test_other_stores_are_refused_with_the_line_and_where_they_are_opened(
+    tmp_path: Path, uri: str, words: str
+) -> None:
+    path = tmp_path / "search.yaml"
+    spec = {
+        "pool": {"sources": [{"name": "a", "uri": "/a.jsonl"}]},
+        "model": {"uri": "/model"},
+        "evaluation": {"tasks": [{"name": "gsm8k", "uri": "/items.jsonl"}]},
+        "storage": {"uri": uri},
+    }
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "autosel.dev/v1alpha1",
+                "kind": "RecipeSearch",
+                "metadata": {"name": "x"},
+                "spec": spec,
+            },
+            sort_keys=False,
+        )
+    )
+    [problem] = check_documents([path])
+    assert problem.field == "spec.storage.uri"
+    assert problem.line == 1 + path.read_text().splitlines().index(f"    uri: {uri}")
+    assert problem.message == store_uri_problem(uri)
+    assert words in problem.message
+    unchecked = StorageSpec().model_copy(update={"uri": uri})
+    with pytest.raises(ConfigError) as caught:
+        open_store(unchecked, base=tmp_path, default=tmp_path, environ={})
+    assert str(caught.value) == f"storage.uri: {problem.message}"
 
 
 def test_a_key_keeps_its_slashes() -> None:

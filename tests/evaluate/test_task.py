@@ -154,5 +154,9 @@ def test_halves_cover_the_items_once(tmp_path: Path) -> None:
     search, report = half_of(items, "search", **settings), half_of(items, "report", **settings)
     assert len(search) == 4
     assert sorted(i.id for i in [*search, *report]) == sorted(i.id for i in items)
-    with pytest.raises(DataError, match="too few for a report half"):
-        half_of(items[:1], "report", **settings)
+    for half in ("search", "report"):  # before the budget is spent, not after
+        with pytest.raises(
+            DataError, match=r"task gsm8k has 1 item; a task of the objective needs at least 2"
+        ):
+            half_of(items[:1], half, **settings)
+    assert half_of(items[:1], "all", **settings) == items[:1]
