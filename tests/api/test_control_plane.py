@@ -12,6 +12,7 @@ import yaml
 from autosel_runtime.api.crd import crds_yaml
 from tests.api.test_load import TRIAL
 from tests.control_plane import control_plane, kubectl_program
+from tests.kube.plane import until
 
 SEARCH = """\
 apiVersion: autosel.dev/v1alpha1
@@ -46,6 +47,10 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
         for name in ("recipesearches", "recipetrials"):
             waited = run("wait", "--for=condition=Established", f"crd/{name}.autosel.dev", "--timeout=60s")
             assert waited.returncode == 0, waited.stderr
+        until(
+            lambda: run("get", "recipesearches,recipetrials").returncode == 0,
+            what="the definitions are served, a moment after they are established",
+        )
         yield run
 
 

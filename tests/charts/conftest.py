@@ -14,9 +14,12 @@ import pytest
 import yaml
 
 from tests.control_plane import control_plane, helm_program, kubectl_program
+from tests.kube.plane import until
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "autosel"
+DEFINITIONS = ("recipesearches.autosel.dev", "recipetrials.autosel.dev")
+PATIENCE = 120.0  # seconds for what a controller does in a moment, on a machine that has other things to do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Program:
 
     def __call__(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*self.command, *arguments], input=text, capture_output=True, text=True, timeout=120
+            [*self.command, *arguments], input=text, capture_output=True, text=True, timeout=180
         )
 
     def ok(self, *arguments: str, text: str | None = None) -> str:
@@ -64,6 +67,26 @@ class Cluster:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
+
+    def namespace(self, name: str) -> None:
+        """Make a namespace unless it is there, and wait for the service account that its pods have.
+
+        An API server refuses pods until the controller manager has made it.
+        """
+        self.kubectl("create", "namespace", name)
+        self.kubectl.ok(
+            "wait", "--for=create", "serviceaccount/default", "-n", name, f"--timeout={PATIENCE:.0f}s"
+        )
+
+    def serves(self, *definitions: str) -> None:
+        """Wait until definitions are served, which is a moment after they are established."""
+        names = [f"crd/{name}" for name in definitions]
+        self.kubectl.ok("wait", "--for=condition=Established", *names, f"--timeout={PATIENCE:.0f}s")
+        until(
+            lambda: self.kubectl("get", ",".join(definitions), "-A").returncode == 0,
+            what=f"{' and '.join(definitions)} are served",
+            seconds=PATIENCE,
+        )
 
     def objects(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the objects that ``kubectl get`` finds."""

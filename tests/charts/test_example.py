@@ -1,6 +1,7 @@
 """The example for a cluster: checked by the model, taken by an API server, turned into Jobs that it takes too."""
 
 import json
+import subprocess
 from typing import Any, get_args
 
 import yaml
@@ -12,6 +13,7 @@ from controller.kube.jobs import Owner, render_step
 from controller.kube.settings import JobSettings
 from controller.reconcile.model import StepRequest
 from tests.charts.conftest import ROOT, Cluster
+from tests.kube.plane import until
 
 FOLDER = ROOT / "examples" / "kubernetes"
 UID = "6f1c2a34-0000-4000-8000-000000000000"
@@ -44,7 +46,7 @@ def test_steps_become_jobs_that_fit_the_pools_and_the_queue() -> None:
 
 def test_an_api_server_takes_all_of_it_under_restricted_pod_security(cluster: Cluster) -> None:
     namespace = "team-a"
-    cluster.kubectl("create", "namespace", namespace)
+    cluster.namespace(namespace)
     cluster.kubectl.ok(
         "label", "--overwrite", f"namespace/{namespace}", "pod-security.kubernetes.io/enforce=restricted"
     )
@@ -55,10 +57,16 @@ def test_an_api_server_takes_all_of_it_under_restricted_pod_security(cluster: Cl
         "-f",
         str(ROOT / "crds" / "recipesearches.autosel.dev.yaml"),
     )
-    cluster.kubectl.ok(
-        "wait", "--for=condition=Established", "crd/recipesearches.autosel.dev", "--timeout=30s"
-    )
+    cluster.serves("recipesearches.autosel.dev")
+    lax = {"containers": [{"name": "step", "image": "i"}]}
+    probe = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "lax", "namespace": namespace},
+        "spec": lax,
+    }
     try:
+        until(lambda: "violates PodSecurity" in _create(cluster, probe).stderr, what="the label is in force")
         cluster.kubectl.ok("apply", "-k", str(FOLDER), "--dry-run=server")
         for job in _jobs(namespace):
             cluster.kubectl.ok("create", "--dry-run=server", "-f", "-", text=json.dumps(job))
@@ -67,6 +75,10 @@ def test_an_api_server_takes_all_of_it_under_restricted_pod_security(cluster: Cl
             cluster.kubectl.ok("create", "--dry-run=server", "-f", "-", text=json.dumps(pod))
     finally:
         cluster.kubectl.ok("label", f"namespace/{namespace}", "pod-security.kubernetes.io/enforce-")
+
+
+def _create(cluster: Cluster, item: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
+    return cluster.kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(item))
 
 
 def _jobs(namespace: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.conftest import CHART, ROOT, Cluster, Program
+from tests.charts.conftest import CHART, DEFINITIONS, ROOT, Cluster, Program
 
 BASE = ROOT / "gitops" / "kustomize" / "base"
 FLUX = ROOT / "gitops" / "flux" / "autosel.yaml"
@@ -51,7 +51,7 @@ def test_applying_again_changes_nothing(cluster: Cluster) -> None:
         for batch in (definitions, others, [search]):
             _apply(cluster, batch)
             if batch is definitions:
-                cluster.kubectl.ok("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+                cluster.serves(*DEFINITIONS)
         before = _versions(cluster)
         assert before["RecipeSearch"][0] == 1
         for batch in (definitions, others, [search]):
@@ -75,7 +75,7 @@ def health(cluster: Cluster) -> Any:
     states = ("failed", "inProgress", "current")  # Flux asks in this order, and the first that holds counts
     rules = [{"rule": f"!({_of_self(expressions[state])})", "message": f"it is {state}"} for state in states]
     cluster.kubectl.ok("apply", "--server-side", "-f", "-", text=yaml.safe_dump(_probe(rules)))
-    cluster.kubectl.ok("wait", "--for=condition=Established", "crd/probes.autosel.test", "--timeout=30s")
+    cluster.serves("probes.autosel.test")
 
     def evaluate(search: dict[str, Any]) -> list[str]:
         body = {
@@ -85,12 +85,10 @@ def health(cluster: Cluster) -> Any:
             "seen": {"generation": search["metadata"]["generation"]},
             "status": search.get("status", {}),
         }
-        for _ in range(50):  # a definition serves a moment after it is established
-            done = cluster.kubectl(
-                "create", "--dry-run=server", "--validate=false", "-f", "-", text=json.dumps(body)
-            )
-            if "no matches" not in done.stderr and "could not find" not in done.stderr:
-                break
+        done = cluster.kubectl(
+            "create", "--dry-run=server", "--validate=false", "-f", "-", text=json.dumps(body)
+        )
+        assert done.returncode == 0 or "it is " in done.stderr, done.stderr
         return [state for state in states if f"it is {state}" in done.stderr]
 
     yield evaluate
