@@ -107,7 +107,9 @@ def _parse(operator: Operator, params: dict[str, Any]) -> tuple[Params | None, l
     except (AutoselError, MemoryError):
         raise
     except Exception as error:  # a validator of an extension's own
-        raise fault(f"the parameters of operator {operator.name!r} failed", operator.params, error) from error
+        whose = f" of extension {operator.extension}" if operator.extension is not None else ""
+        what = f"the parameters of operator {operator.name!r}{whose} failed"
+        raise fault(what, operator.params, error) from error
 
 
 def _sentence(operator: Operator, problem: Any) -> str:

@@ -26,6 +26,7 @@ from autosel_runtime.recipe.catalog import CATALOG
 from autosel_runtime.recipe.guard import fault, guarded_operator
 from autosel_runtime.recipe.hooks import Hook
 from autosel_runtime.recipe.operator import Catalog, Operator, make_catalog
+from autosel_runtime.recipe.shape import fits, hook_faults, operator_faults, shown
 
 ENTRY_POINTS = "autosel.extensions"
 RESERVED_PREFIXES = ("mona", "relevance", "score", "source_share")
@@ -58,10 +59,10 @@ def load_extensions(names: Sequence[str]) -> Extensions:
         found = [getattr(module, kind, None) for kind in ("operators", "signals", "hooks")]
         if all(function is None for function in found):
             raise ConfigError(f"extension {name!r} defines none of operators(), signals() and hooks()")
-        given = _items(name, "operators", found[0], lambda item: isinstance(item, Operator), "Operator")
+        given = _items(name, "operators", found[0], fits(Operator, operator_faults))
         operators += [guarded_operator(operator, name) for operator in given]
-        signals += _items(name, "signals", found[1], _is_signal, "(name, function)")
-        hooks += _items(name, "hooks", found[2], lambda item: isinstance(item, Hook), "Hook")
+        signals += _items(name, "signals", found[1], _signal_fault)
+        hooks += _items(name, "hooks", found[2], fits(Hook, hook_faults))
     make_catalog(operators, CATALOG)  # refuses operators of one name
     _check_signal_names([name for name, _ in signals])
     _check_unique("hook", [hook.name for hook in hooks])
@@ -113,8 +114,8 @@ def _import_fault(name: str, error: Exception) -> ExtensionError:
     )
 
 
-def _items(name: str, kind: str, function: Any, fits: Callable[[Any], bool], expected: str) -> list[Any]:
-    """Call one of an extension's functions and check what it gives."""
+def _items(name: str, kind: str, function: Any, fault_of: Callable[[Any], str | None]) -> list[Any]:
+    """Call one of an extension's functions and check what it gives; ``fault_of`` an object is the end of a sentence."""
     if function is None:
         return []
     if not callable(function):
@@ -124,13 +125,16 @@ def _items(name: str, kind: str, function: Any, fits: Callable[[Any], bool], exp
     except Exception as error:
         raise fault(f"extension {name!r}: {kind}() failed", function, error) from error
     for item in items:
-        if not fits(item):
-            raise ConfigError(f"extension {name!r}: {kind}() must give {expected} objects, found {item!r}")
+        wrong = fault_of(item)
+        if wrong is not None:
+            raise ConfigError(f"extension {name!r}: {kind}() {wrong}")
     return items
 
 
-def _is_signal(item: Any) -> bool:
-    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) and callable(item[1])
+def _signal_fault(item: Any) -> str | None:
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) and callable(item[1]):
+        return None
+    return f"must give (name, function) objects, found {shown(item)}"
 
 
 def _check_signal_names(names: Sequence[str]) -> None:

@@ -40,6 +40,7 @@ def guarded_operator(operator: Operator, extension: str) -> Operator:
     what = f"operator {operator.name!r} of extension {extension}"
     return replace(
         operator,
+        extension=extension,
         apply=guarded(operator.apply, what),
         needs=guarded(operator.needs, what),
         check=guarded(operator.check, what),

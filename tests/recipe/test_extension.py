@@ -136,6 +136,66 @@ def test_what_is_wrong_with_an_extension_is_said(module, text, error, said):
         load_extensions([module("wrong_extension", text)])
 
 
+WHOLE = {
+    "name": "'odd'",
+    "family": "'filter'",
+    "params": "Params",
+    "apply": "len",
+    "summary": "'x'",
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("name", "''", "name must be 1 to 63 lower-case letters, digits, .* found ''"),
+        ("name", "'Odd One'", "name must be 1 to 63 .* found 'Odd One'"),
+        ("name", "7", "name must be 1 to 63 .* found 7"),
+        ("params", "int", r"params must be a class derived from .*\.Params, found <class 'int'>"),
+        ("params", "Params()", "params must be a class derived from"),
+        ("family", "'zzz'", "family must be one of filter, mix, dedup, union, found 'zzz'"),
+        ("family", "[]", r"family must be one of filter, mix, dedup, union, found \[\]"),
+        ("apply", "None", "apply must be a function, found None"),
+        ("needs", "('ifd',)", r"needs must be a function, found \('ifd',\)"),
+        ("check", "1", "check must be a function, found 1"),
+        ("summary", "None", "summary must be text, found None"),
+        ("adds", "1", "adds must be True or False, found 1"),
+        ("tunables", "['fraction']", r"tunables must be a tuple of Tunable objects, found \['fraction'\]"),
+    ],
+)
+def test_an_operator_with_a_wrong_field_is_refused_when_it_is_loaded(module, field, value, said):
+    given = ", ".join(f"{name}={text}" for name, text in (WHOLE | {field: value}).items())
+    text = "from autosel_runtime.recipe.operator import Operator, Params\n"
+    text += f"def operators():\n    return [Operator({given})]\n"
+    with pytest.raises(
+        ConfigError, match=rf"extension 'wrong_fields': operators\(\) gives Operator .*, whose {said}"
+    ):
+        load_extensions([module("wrong_fields", text)])
+
+
+def test_all_wrong_fields_are_told_at_once_and_a_whole_operator_passes(module):
+    head = "from autosel_runtime.recipe.operator import Operator, Params\ndef operators():\n    return "
+    wrong = module(
+        "all_wrong", f'{head}[Operator(name="", params=int, apply=None, family="zzz", summary="x")]'
+    )
+    with pytest.raises(
+        ConfigError, match=r"name must be .*; params must be .*; family must be .*; apply must be"
+    ):
+        load_extensions([wrong])
+    given = ", ".join(f"{name}={text}" for name, text in WHOLE.items())
+    assert [
+        one.name for one in load_extensions([module("all_right", f"{head}[Operator({given})]")]).operators
+    ] == ["odd"]
+
+
+def test_a_hook_with_a_wrong_field_is_refused_when_it_is_loaded(module):
+    text = "from autosel_runtime.recipe.hooks import Hook\ndef hooks():\n    return [Hook(name='h', after_step=3)]"
+    with pytest.raises(
+        ConfigError, match="gives Hook 'h', whose after_step must be a function or None, found 3"
+    ):
+        load_extensions([module("wrong_hook", text)])
+
+
 def test_a_module_that_is_not_there():
     with pytest.raises(UnavailableError, match=r"extension 'no\.such\.extension' cannot be imported"):
         load_extensions(["no.such.extension"])
@@ -193,7 +253,7 @@ def test_a_fault_is_told_with_its_operator_and_line_and_the_trace_of_that_code(
     with pytest.raises(ExtensionError) as caught:
         execute(recipe, make_pool(4, 60).columns, seed=1, catalog=extend_catalog(CATALOG, found))
     message = str(caught.value)
-    assert f"operator {operator!r}" in message
+    assert f"operator {operator!r} of extension faulty_extension failed: " in message
     assert f": {said} ({tmp_path}/faulty_extension.py:{line}" in message
     assert "\n" not in message
     assert trace in caught.value.trace
