@@ -14,6 +14,7 @@ from controller.kube import names
 from controller.kube.api import Api, Object
 from controller.kube.ensure import LeavingError, NameConflictError, ensure
 from controller.kube.errors import (
+    AdmissionRefusedError,
     AdmissionUnavailableError,
     ConflictError,
     ForbiddenError,
@@ -67,6 +68,8 @@ def obstacle_of(error: AutoselError) -> Obstacle | None:
             return obstacle("NameConflict", LONG, stalled=True)
         case PodSecurityError():
             return obstacle("PodSecurityRefused", LONG, stalled=True)
+        case AdmissionRefusedError():
+            return obstacle("AdmissionRefused", LONG, stalled=True)
         case ForbiddenError():
             return obstacle("Forbidden", LONG, stalled=True)
         case InvalidObjectError():

@@ -59,6 +59,10 @@ class ForbiddenError(ApiError):
     """The controller may not do this: a permission is missing or a policy refuses."""
 
 
+class AdmissionRefusedError(ForbiddenError):
+    """An admission webhook of the cluster refuses the object."""
+
+
 class QuotaExceededError(ForbiddenError):
     """A ResourceQuota is used up; it may free up by itself."""
 
@@ -118,6 +122,8 @@ def _kind(status: int, reason: str, text: str, body: Mapping[str, Any]) -> type[
         return AlreadyExistsError
     if reason == "Expired":
         return ExpiredError
+    if "admission webhook" in text and "denied the request" in text:
+        return AdmissionRefusedError  # with whatever code the webhook chose, 409 and 500 among them
     if status == 403:
         return _kind_of_refusal(text, body)
     if status >= 500 and "failed calling webhook" in text:
@@ -129,7 +135,8 @@ def _kind(status: int, reason: str, text: str, body: Mapping[str, Any]) -> type[
 
 def _kind_of_refusal(text: str, body: Mapping[str, Any]) -> type[ApiError]:
     causes = (body.get("details") or {}).get("causes") or ()
-    if "exceeded quota" in text:
+    # A quota's status is unknown in the moments after it was made.
+    if "exceeded quota" in text or "status unknown for quota" in text:
         return QuotaExceededError
     if "violates PodSecurity" in text:
         return PodSecurityError

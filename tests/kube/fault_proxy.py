@@ -2,8 +2,9 @@
 
 Clients talk plain HTTP to it; it talks to the server with the administrator's credentials. ``plan`` sees every call and
 says what is done to it: nothing; ``refuse`` (an answer of our own, the server hears nothing); ``drop`` (the connection
-is reset, the server hears nothing); ``lose`` (the server acts, then the connection is reset); ``delay``; ``cut`` (a
-watch ends in the middle of a line). ``on_call`` and ``on_answer`` are told of every call before and after the server.
+is reset, the server hears nothing); ``lose`` (the server acts, then the connection is reset); ``delay``; ``cut_after``
+bytes (a watch ends in the middle of a line, by a reset or, ``cut_cleanly``, as if it were complete). ``on_call`` and
+``on_answer`` are told of every call before and after the server.
 """
 
 import asyncio
@@ -65,6 +66,7 @@ class Harm:
     retry_after: int | None = None
     delay: float = 0.0
     cut_after: int | None = None
+    cut_cleanly: bool = False
 
 
 Plan = Callable[[Call], Harm | None]
@@ -125,7 +127,7 @@ class FaultProxy:
             request.method, self.access.server + request.raw_path, headers=headers, data=body or None
         ) as answer:
             if call.watch and answer.status == 200:
-                return await self._stream(request, answer, harm.cut_after)
+                return await self._stream(request, answer, harm)
             data = await answer.read()
             self.on_answer(call)
             if harm.lose:
@@ -134,16 +136,18 @@ class FaultProxy:
             return web.Response(status=answer.status, body=data, headers=kept)
 
     async def _stream(
-        self, request: web.Request, answer: aiohttp.ClientResponse, cut_after: int | None
+        self, request: web.Request, answer: aiohttp.ClientResponse, harm: Harm
     ) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "application/json"})
         await stream.prepare(request)
         sent = 0
         with contextlib.suppress(ConnectionError, aiohttp.ClientError):
             async for chunk in answer.content.iter_any():
-                if cut_after is not None and sent + len(chunk) > cut_after:
+                if harm.cut_after is not None and sent + len(chunk) > harm.cut_after:
                     await stream.write(chunk[: len(chunk) // 2])
-                    return self._reset(request)
+                    if not harm.cut_cleanly:
+                        return self._reset(request)
+                    break
                 await stream.write(chunk)
                 sent += len(chunk)
             await stream.write_eof()
@@ -195,7 +199,7 @@ def fault_proxy(plane: Plane) -> Generator[FaultProxy]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
     thread.start()
-    assert started.wait(timeout=10)
+    assert started.wait(timeout=60)
     try:
         yield proxy
     finally:

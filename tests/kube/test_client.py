@@ -15,6 +15,7 @@ from controller.kube import watching
 from controller.kube.auth import Access, from_kubeconfig, in_cluster
 from controller.kube.client import Client, open_client
 from controller.kube.errors import (
+    AdmissionRefusedError,
     AdmissionUnavailableError,
     AlreadyExistsError,
     ApiError,
@@ -70,6 +71,9 @@ def refusal(status: int, **body: Any) -> Answer:
         (422, {"reason": "Invalid"}, InvalidObjectError),
         (401, {}, UnauthorizedError),
         (403, {"message": 'pods "x" is forbidden: exceeded quota: gpu, requested: 1'}, QuotaExceededError),
+        (403, {"message": 'jobs "x" is forbidden: status unknown for quota: gpu'}, QuotaExceededError),
+        (409, {"message": 'admission webhook "a.b" denied the request: no'}, AdmissionRefusedError),
+        (500, {"message": 'admission webhook "a.b" denied the request: no'}, AdmissionRefusedError),
         (
             403,
             {"message": 'pods "x" is forbidden: violates PodSecurity "restricted:latest"'},

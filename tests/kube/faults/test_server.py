@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from controller.kube import jobs
 from controller.kube.api import Object
 from controller.kube.errors import (
+    AdmissionRefusedError,
     AdmissionUnavailableError,
     ApiError,
     ForbiddenError,
@@ -171,6 +172,7 @@ def test_fault_21_a_long_search_has_a_status_of_one_size_and_leaves_nothing_lyin
         (AdmissionUnavailableError("failed calling webhook"), "AdmissionUnavailable", "False"),
         (NamespaceTerminatingError("going"), "NamespaceTerminating", "False"),
         (PodSecurityError("violates"), "PodSecurityRefused", "True"),
+        (AdmissionRefusedError("denied"), "AdmissionRefused", "True"),
         (ForbiddenError("no"), "Forbidden", "True"),
         (InvalidObjectError("bad"), "ObjectRefused", "True"),
     ],
