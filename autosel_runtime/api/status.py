@@ -182,6 +182,11 @@ class RecipeSearchStatus(Model):
         description="Steps of the search itself: prepare, score, and the newest suggestion, choice and report.",
         examples=[[{"name": "setup.score", "attempt": 1, "state": "Running"}]],
     )
+    warnings: Annotated[list[Text], Field(max_length=16)] = Field(
+        default_factory=list[str],
+        description="What suggestions warned of, each text once.",
+        examples=[["seedRecipes[0] is not tried: it keeps 12 samples, fewer than minSamples (100)"]],
+    )
     store: StoreLocation | None = Field(
         default=None,
         description="The store with the results: the search's own, or the operator's.",

@@ -38,8 +38,13 @@ def run(
     folder = out or Path("runs") / load_search(document).metadata.name
     signal.signal(signal.SIGTERM, _stop)
     display = Display(folder=folder)
+
+    def warn(text: str) -> None:
+        display.close()  # or it would stand behind the live line
+        note(text)
+
     try:
-        outcome = run_search(document, folder, listen=display.show, warn=note)
+        outcome = run_search(document, folder, listen=display.show, warn=warn)
     finally:
         display.close()
     _write_report(folder, stopped=outcome.state.stalled)

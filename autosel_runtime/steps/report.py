@@ -95,6 +95,7 @@ def gather(context: StepContext) -> Report:
             Overlap(task=task, items=items, in_pool=in_pool, in_targets=in_targets)
             for task, (items, in_pool, in_targets) in context.document.inputs.get("overlap", {}).items()
         ),
+        warnings=tuple(context.document.inputs.get("warnings", ())),
         overlap_left_out=int(context.document.inputs.get("overlap_left_out", 0)),
         versions=versions(),
         digests=Digests(

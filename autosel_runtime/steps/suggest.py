@@ -5,6 +5,7 @@ Candidates are materialised as masks, so what is proposed is known to be a new, 
 
 import functools
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -28,7 +29,7 @@ from autosel_runtime.search.space import space_of
 from autosel_runtime.steps.catalog import catalog_of
 from autosel_runtime.steps.context import StepContext, StepOutput
 from autosel_runtime.steps.data import SubsetMasks, open_columns, open_pool, recorded_names
-from autosel_runtime.steps.summary import REASON_BYTES, RECIPE_BYTES, cut_text, recorded_state
+from autosel_runtime.steps.summary import REASON_BYTES, RECIPE_BYTES, beside, cut_text, recorded_state
 
 
 def suggest(context: StepContext) -> StepOutput:
@@ -97,6 +98,13 @@ def suggest(context: StepContext) -> StepOutput:
         }
         for proposal in proposals
     ]
+    for warning in diagnostics.warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
+    summary: dict[str, Any] = {
+        "proposals": rows,
+        "exhausted": None if rows else cut_text(diagnostics.reason, REASON_BYTES),
+        "seconds": round(time.monotonic() - started, 2),
+    }
     return StepOutput(
         files={
             "proposals.json": orjson.dumps(rows, option=orjson.OPT_INDENT_2),
@@ -106,14 +114,7 @@ def suggest(context: StepContext) -> StepOutput:
                 default=lambda value: value.model_dump(mode="json"),
             ),
         },
-        summary={
-            "proposals": rows,
-            "exhausted": None if rows else cut_text(diagnostics.reason, REASON_BYTES),
-            "warnings": []
-            if rows
-            else [cut_text(warning, REASON_BYTES) for warning in diagnostics.warnings[:5]],
-            "seconds": round(time.monotonic() - started, 2),
-        },
+        summary={**summary, "warnings": beside(summary, diagnostics.warnings)},
     )
 
 

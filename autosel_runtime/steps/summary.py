@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from autosel_runtime.digest import canonical_json
+from autosel_runtime.store.marker import SUMMARY_BYTES
 
 # Shares of the 4,096 bytes of a suggestion: the recipe, its reason, the quantities by target and by source; the other
 # quantities of a state vector and the fixed fields take at most 1,100.
@@ -17,6 +18,9 @@ REASON_BYTES = 300
 NAMED_STATE_BYTES = 900
 # `,"name":-1.2345678901234567e-05` without the name.
 NUMBER_BYTES = 28
+MOST_WARNINGS = 5
+# What is added to a summary on its way: `{"summary":...}`, whether it was found, models that could not be dropped.
+AROUND_BYTES = 400
 
 
 def head(entries: Mapping[str, Any], limit: int) -> tuple[dict[str, Any], int]:
@@ -37,6 +41,19 @@ def cut_text(text: str, limit: int) -> str:
     if len(data) <= limit:
         return text
     return data[: limit - 3].decode(errors="ignore") + "..."
+
+
+def beside(summary: Mapping[str, Any], warnings: Sequence[str]) -> list[str]:
+    """Return the first warnings, cut, as many as may stand in ``summary`` beside the rest of it."""
+    room = SUMMARY_BYTES - AROUND_BYTES - len(canonical_json(dict(summary)))
+    kept: list[str] = []
+    for warning in warnings[:MOST_WARNINGS]:
+        cut = cut_text(warning, REASON_BYTES)
+        room -= len(canonical_json(cut)) + 1
+        if room < 0:
+            break
+        kept.append(cut)
+    return kept
 
 
 def named_quantities(targets: Sequence[str], sources: Sequence[str]) -> frozenset[str]:

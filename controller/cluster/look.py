@@ -9,7 +9,7 @@ from controller.cluster.find import get_search
 from controller.kube import names
 from controller.kube.api import Object
 from controller.kube.kinds import TRIALS
-from controller.kube.observe import recorded
+from controller.kube.observe import recorded, recorded_warnings
 from controller.kube.podstate import Waiting, epoch
 from controller.kube.records import results_of
 from controller.kube.trials import search_of, trial_of
@@ -46,6 +46,7 @@ def snapshot_of(search: Object, trials: Iterable[Object], *, now: float) -> Snap
         started_at=epoch(search["metadata"].get("creationTimestamp")) or 0.0,
         trials=tuple(sorted(found, key=lambda trial: trial.name)),
         steps=steps,
+        warnings=recorded_warnings(search),
     )
     return assemble(search, observed, waits, now=now)
 

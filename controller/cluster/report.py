@@ -136,7 +136,7 @@ def _from_records(records: Records, *warnings: str) -> Report:
                 for index, view in enumerate(views)
             ),
             chosen=Chosen(trial=chosen, why=WHY) if finished and chosen is not None else None,
-            warnings=warnings,
+            warnings=(*snapshot.view.state.warnings, *warnings),
         ),
     )
     rows = (snapshot.view.prepared.account if snapshot.view.prepared else {}).get("rows")

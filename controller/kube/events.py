@@ -37,6 +37,12 @@ def search_events(previous: Status | None, status: Status) -> list[Event]:
         events.append(_normal("NewBest", f"{best['trial']} scored {100 * best['score']:.2f} %"))
     if _spent(status) and not _spent(before):
         events.append(_normal("BudgetExhausted", f"{status['summary']['evaluations']} evaluations"))
+    told = before.get("warnings") or ()
+    events += [
+        Event(type="Warning", reason="SuggestionWarning", message=text[:MAX_NOTE])
+        for text in status.get("warnings") or ()
+        if text not in told
+    ]
     flips: tuple[tuple[str, str, str, Literal["Normal", "Warning"]], ...] = (
         ("Suspended", "True", "Suspended", "Normal"),
         ("Suspended", "False", "Resumed", "Normal"),

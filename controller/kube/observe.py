@@ -107,6 +107,7 @@ async def observe(api: Api, key: Key, search: Object, document: RecipeSearch) ->
         started_at=epoch(search["metadata"].get("creationTimestamp")) or 0.0,
         trials=tuple(sorted(trials, key=lambda trial: trial.name)),
         steps=steps,
+        warnings=recorded_warnings(search),
     )
     waits = {
         name if owner is None else step_name(owner, name): outcome.waiting
@@ -160,6 +161,11 @@ def _outcomes(
         owner, name = split_step(step, trials)
         live[owner][name] = outcome_of(job, by_job.get(str(job["metadata"]["uid"]), ()))
     return live
+
+
+def recorded_warnings(search: Object) -> tuple[str, ...]:
+    """Return what the suggestions of a search warned of, as its status keeps it beyond their own records."""
+    return tuple((search.get("status") or {}).get("warnings") or ())
 
 
 def recorded(item: Object) -> Records:

@@ -66,6 +66,8 @@ def search_status(
     best = _best(state, search, trials)
     if best is not None:
         status["best"] = best
+    if state.warnings:
+        status["warnings"] = list(state.warnings)
     if state.finished:
         status["completionTime"] = before.get("completionTime") or timestamp(now.timestamp())
     return status

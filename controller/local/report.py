@@ -68,6 +68,7 @@ def report_of(folder: Path) -> Report:
             for name, prefixes in view.finals.items()
         },
         **overlap_of(view.prepared),
+        "warnings": view.state.warnings,
         "progress": progress(observed, view.state.finished, view.state.stalled, view.state.message),
     }
     document = context.document.model_copy(update={"inputs": inputs})

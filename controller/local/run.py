@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,7 @@ class _Loop:
     listen: Listener
     warn: Callable[[str], None]
     stop: StopRequest
+    warned: set[str] = field(default_factory=set[str])
 
     def take_up(self) -> None:
         """Find out what an earlier run left. Failures that ended it are tried again: that is why it was started.
@@ -148,6 +149,10 @@ class _Loop:
             if plan.state != written:
                 write_json(self.folder / "status.json", asdict(plan.state))
                 written = plan.state
+            for warning in plan.state.warnings:
+                if warning not in self.warned:
+                    self.warned.add(warning)
+                    self.warn(f"warning: {warning}")
             self.listen(observed, plan)
             if acted:
                 looked = ()  # look at once at what the plan has changed

@@ -23,6 +23,7 @@ Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Deviation = Annotated[float, Field(ge=0.0, le=1e12)]
 Quantity = Annotated[float, Field(ge=-1e12, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
+Warnings = Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=16)]
 # Of a task: its items, those whose question is in the pool, those in the targets.
 ItemCounts = Annotated[list[Count], Field(min_length=3, max_length=3)]
 
@@ -70,6 +71,7 @@ class Suggested(Account):
 
     proposals: list[Proposal]
     exhausted: str | None = None
+    warnings: Warnings = Field(default_factory=list[str])
 
 
 class Chosen(Account):

@@ -32,9 +32,12 @@ class Finish:
 
 
 def finish(
-    search_views: Sequence[TrialView], baseline_views: Sequence[TrialView], prepared: Prepared
+    search_views: Sequence[TrialView],
+    baseline_views: Sequence[TrialView],
+    prepared: Prepared,
+    warnings: Sequence[str] = (),
 ) -> Finish:
-    """Return the next actions of the end of a search whose trials are all terminal."""
+    """Return the next actions of the end of a search whose trials are all terminal; ``warnings`` are for the report."""
     scored = sum(view.phase == "succeeded" for view in search_views)
     choose = view_step(_choose_link(search_views, prepared), f"choose-{scored:05d}", prepared)
     if not choose.summaries:
@@ -77,9 +80,8 @@ def finish(
             message="scoring the report half",
         )
 
-    link = _report_link(
-        search_views, baseline_views, winner, rows, prepared, why=str(choose.summaries[0].get("why", ""))
-    )
+    why = str(choose.summaries[0].get("why", ""))
+    link = _report_link(search_views, baseline_views, winner, rows, prepared, why=why, warnings=warnings)
     owner = f"report-{link.output.rsplit('/', 1)[-1]}"
     report = view_step(link, owner, prepared)
     if not report.summaries:
@@ -196,6 +198,7 @@ def _report_link(
     prepared: Prepared,
     *,
     why: str,
+    warnings: Sequence[str],
 ) -> Link:
     steps: dict[str, dict[str, StepResult]] = {}
     for name, result in prepared.steps.items():
@@ -217,6 +220,7 @@ def _report_link(
         "finals": {view.trial.name: final_prefixes(view, prepared) for view in rows},
         "drop": drop,
         **overlap_of(prepared),
+        **({"warnings": list(warnings)} if warnings else {}),
     }
     return Link(step="report", suffix="report", inputs=inputs, output=keys.prefix("reports", inputs))
 

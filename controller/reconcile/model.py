@@ -60,7 +60,7 @@ class Observed:
     """Everything reconcile may look at.
 
     ``steps`` maps step names (``prepare``, ``t00001.train``) to their newest attempt; a recorded outcome stays in it
-    after the process or Job is gone.
+    after the process or Job is gone. ``warnings`` are those of suggestions whose outcomes are not kept.
     """
 
     search: RecipeSearch
@@ -68,6 +68,7 @@ class Observed:
     started_at: float
     trials: tuple[Trial, ...]
     steps: Mapping[str, StepResult]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,7 @@ class SearchState:
     finished: bool
     stalled: bool
     message: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

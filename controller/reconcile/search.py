@@ -16,6 +16,7 @@ from controller.reconcile.models import unneeded_models, with_drops
 from controller.reconcile.names import baseline_name, first_free, suggest_name, trial_name
 from controller.reconcile.status import Outlook, search_state
 from controller.reconcile.trials import TrialView, view_trial
+from controller.reconcile.warnings import warnings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +208,7 @@ def _run(
         )
     if used.evaluations == 0:
         return _Draft(outlook=Outlook(stage="searching", failed=f"no trial succeeded ({stop_reason})"))
-    return _finishing(finish(views, baselines, prepared), start, waits, stop_reason)
+    return _finishing(finish(views, baselines, prepared, warnings_of(observed)), start, waits, stop_reason)
 
 
 def _finishing(end: Finish, start: list[StepRequest], waits: list[float], stop_reason: str) -> _Draft:

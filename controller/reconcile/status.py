@@ -7,6 +7,7 @@ from typing import Any
 from controller.reconcile.budget import Usage
 from controller.reconcile.model import Condition, Observed, SearchState
 from controller.reconcile.trials import TrialView
+from controller.reconcile.warnings import warnings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ def search_state(
         finished=finished,
         stalled=outlook.failed is not None,
         message=_message(observed, outlook, finished=finished),
+        warnings=warnings_of(observed),
     )
 
 

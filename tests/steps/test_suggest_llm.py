@@ -103,6 +103,7 @@ def test_an_endpoint_that_is_down(ready: Steps, monkeypatch: pytest.MonkeyPatch)
     ran, diagnostics = ask(ready, "http://127.0.0.1:1/v1")
     assert ran.summary["proposals"][0]["origin"] in ("edit", "random")
     assert "cannot be reached" in " ".join(diagnostics["warnings"])
+    assert ran.summary["warnings"] == diagnostics["warnings"]
 
 
 def test_a_key_that_is_not_there_is_named(ready: Steps, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autosel_runtime.digest import canonical_json
-from autosel_runtime.steps.summary import NAMED_STATE_BYTES, cut_text, head, named_quantities, recorded_state
+from autosel_runtime.steps.summary import (
+    MOST_WARNINGS,
+    NAMED_STATE_BYTES,
+    REASON_BYTES,
+    beside,
+    cut_text,
+    head,
+    named_quantities,
+    recorded_state,
+)
 from autosel_runtime.store.marker import SUMMARY_BYTES
 from autosel_runtime.store.publish import fetch, find
 from tests.steps.world import Steps, history_row
@@ -140,3 +149,16 @@ def test_cut_text_never_breaks_a_character(text: str, limit: int) -> None:
     cut = cut_text(text, limit)
     assert len(cut.encode()) <= limit
     assert cut == text or text.startswith(cut[:-3])
+
+
+@given(warnings=st.lists(st.text(max_size=400), max_size=8), rest=st.integers(0, 4000))
+def test_warnings_take_the_room_that_a_summary_leaves(warnings: list[str], rest: int) -> None:
+    summary = {"proposals": "x" * rest}
+    kept = beside(summary, warnings)
+    assert kept == [cut_text(text, REASON_BYTES) for text in warnings[: len(kept)]]
+    assert len(kept) <= MOST_WARNINGS
+    assert not kept or fits({**summary, "warnings": kept, "drop_refused": 100, "cached": False})
+
+
+def test_a_short_summary_has_room_for_five_warnings() -> None:
+    assert beside({"proposals": []}, ["x" * 1000] * 8) == [f"{'x' * 297}..."] * 5
