@@ -112,6 +112,7 @@ def _authority(folder: Path) -> Path:
 
 
 def test_names_and_namespaces_that_do_not_exist(bench: Bench, ask: Asking) -> None:
+    until(lambda: not bench.plane.get("rsearch", "-A")["items"], what="searches of earlier tests are gone")
     is_one_sentence(
         ask("describe"), 66, f"no search 'simulated' in namespace {bench.namespace}", "there are: none"
     )

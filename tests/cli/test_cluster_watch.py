@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from controller.reconcile import StepRequest
 from tests.cli.cluster_bench import Asking
@@ -17,23 +18,24 @@ def test_watch_follows_a_search_over_cut_wires_to_its_end(bench: Bench, plane: P
         (tmp_path / "wired").write_text(kubeconfig_through(plane, wire.port))
         ask = Asking(bench=bench, kubeconfig=tmp_path / "wired")
         bench.create()
-        with ask.process("watch", "--json") as watch, bench.operator():
+        with ask.process("watch", "--json") as watch:
             watch.says('"state":"new"')
-            until(
-                lambda: any(
-                    entry["type"] == "trial" and (entry["name"], entry["step"]) == ("t00001", "train")
-                    for entry in watch.objects
-                ),
-                what="watch tells that t00001 is trained",
-            )
-            assert wire.cut() > 0  # only the watches are cut: nothing to tell
-            wire.down = True
-            wire.cut()
-            watch.says("; trying again")
-            kubelet.hold = lambda job: False
-            bench.wait_for_end()  # while the watch hears nothing
-            wire.down = False
-            answer = watch.end()
+            with bench.operator():  # only now: a watch that starts late would never see a new search
+                until(
+                    lambda: any(
+                        entry["type"] == "trial" and (entry["name"], entry["step"]) == ("t00001", "train")
+                        for entry in watch.objects
+                    ),
+                    what="watch tells that t00001 is trained",
+                )
+                assert wire.cut() > 0  # only the watches are cut: nothing to tell
+                wire.down = True
+                wire.cut()
+                watch.says("; trying again")
+                kubelet.hold = lambda job: False
+                bench.wait_for_end()  # while the watch hears nothing
+                wire.down = False
+                answer = watch.end()
     assert answer.code == 0, answer.err
     assert len(answer.err.splitlines()) == 1, "one outage is told once"
     assert answer.err.startswith("https://127.0.0.1:")
@@ -103,6 +105,11 @@ def test_watch_tells_of_a_search_that_is_deleted(bench: Bench, ask: Asking) -> N
     )
 
 
+def names_of(step: dict[str, Any]) -> list[str]:
+    """Names of a step's pods."""
+    return [pod["name"] for pod in step["pods"]]
+
+
 def test_describe_tells_pods_reasons_events_and_what_comes_next(bench: Bench, ask: Asking) -> None:
     new = ask("describe", "--json")
     assert (new.code, new.json["exit_code"]) == (66, 66)
@@ -120,9 +127,15 @@ def test_describe_tells_pods_reasons_events_and_what_comes_next(bench: Bench, as
             "-n", bench.namespace, "patch", "pod", pod, "--subresource=status", "--type=merge",
             "-p", json.dumps({"status": {"conditions": [condition]}}),
         )  # fmt: skip
-        found = ask("describe", "--json").json
+
+        def told() -> dict[str, Any] | None:
+            found = ask("describe", "--json").json
+            there = {event["object"].partition("/")[0] for event in found["events"]} >= {"RecipeTrial", "Job"}
+            return found if there and any(pod in names_of(step) for step in found["steps"]) else None
+
+        found = until(told, what="step and events are there, which operator and Job controller write later")
         text = ask("describe").out
-        step = next(step for step in found["steps"] if any(one["name"] == pod for one in step["pods"]))
+        step = next(step for step in found["steps"] if pod in names_of(step))
         assert "Unschedulable: 0/3 nodes are available" in step["waits"]
         assert "Unschedulable: 0/3 nodes are available" in found["next"]
         assert f"pod {pod}: waits: Unschedulable" in text

@@ -20,6 +20,7 @@ class Wire:
     cuts: int = 0
     _server: socket.socket = field(default_factory=socket.socket)
     _open: list[socket.socket] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> "Wire":
         self._server.bind(("127.0.0.1", 0))
@@ -39,7 +40,8 @@ class Wire:
 
     def cut(self) -> int:
         """End all connections; return how many there were."""
-        ended, self._open = self._open, []
+        with self._lock:
+            ended, self._open = self._open, []
         for end in ended:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -50,11 +52,12 @@ class Wire:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                if self.down:
-                    client.close()
-                    continue
-                server = socket.create_connection(self.target)
-                self._open += [client, server]
+                with self._lock:  # what is let through before a cut is cut by it
+                    if self.down:
+                        client.close()
+                        continue
+                    server = socket.create_connection(self.target)
+                    self._open += [client, server]
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
 

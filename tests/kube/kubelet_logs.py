@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.kube.plane import Plane
+from tests.kube.plane import Plane, until
 
 NODE = "log-node"
 
@@ -26,6 +26,7 @@ class Logs:
     ended: bool = False
     streams: int = 0
     broken: bool = False
+    open: set[int] = field(default_factory=set)
 
     def write(self, namespace: str, pod: str, *texts: str) -> None:
         """Add lines, as the container would now."""
@@ -34,8 +35,9 @@ class Logs:
 
     def break_off(self) -> None:
         """End the streams that are open now, as a lost connection would."""
+        waiting = set(self.open)
         self.broken = True
-        time.sleep(0.3)
+        until(lambda: not waiting & self.open, what="the streams have ended")
         self.broken = False
 
 
@@ -103,6 +105,14 @@ def _handler(logs: Logs) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "text/plain")
             self.end_headers()
             logs.streams += 1
+            number = logs.streams
+            logs.open.add(number)
+            try:
+                self.stream(namespace, pod, query)
+            finally:
+                logs.open.discard(number)
+
+        def stream(self, namespace: str, pod: str, query: dict[str, str]) -> None:
             since = datetime.fromisoformat(query["sinceTime"]).timestamp() if "sinceTime" in query else 0.0
             sent = 0
             every = [entry for entry in logs.lines.get((namespace, pod), []) if entry[0] >= since]

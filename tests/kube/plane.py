@@ -60,6 +60,10 @@ def start_plane(folder: Path, *, controllers: bool = True) -> Iterator[Plane]:
         plane.must("apply", "--server-side", "-f", "-", text=crds_yaml())
         for name in ("recipesearches", "recipetrials"):
             plane.must("wait", "--for=condition=Established", f"crd/{name}.autosel.dev", "--timeout=60s")
+        until(
+            lambda: plane.kubectl("get", "recipesearches,recipetrials", "-A").returncode == 0,
+            what="the definitions are served, a moment after they are established",
+        )
         yield plane
 
 
@@ -69,8 +73,11 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     yield from start_plane(tmp_path_factory.mktemp("plane"))
 
 
-def until(condition: Callable[[], Any], *, what: str, seconds: float = 60.0) -> Any:
-    """Wait until ``condition()`` is true and return it; it is asked about ten times a second."""
+def until(condition: Callable[[], Any], *, what: str, seconds: float = 180.0) -> Any:
+    """Wait until ``condition()`` is true and return it; it is asked about ten times a second.
+
+    ``seconds`` are for a machine that is busy with other things: nothing that is right waits for their end.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()

@@ -3,23 +3,9 @@
 import random
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.kube.operating import Bench
 from tests.kube.plane import Plane, until
-
-COUNT = iter(range(1000))
-
-
-@pytest.fixture
-def bench(plane: Plane, tmp_path: Path) -> Iterator[Bench]:
-    namespace = f"t{next(COUNT)}"
-    plane.must("create", "namespace", namespace)
-    yield Bench(plane=plane, namespace=namespace, folder=tmp_path)
-    plane.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def plain(name: str) -> str:
@@ -32,12 +18,18 @@ def test_a_search_ends_well_and_killing_the_operator_changes_nothing(bench: Benc
     with bench.kubelet() as kubelet:
         bench.create()
         operator = bench.operator().start()
-        started = time.monotonic()
+        end, lives = time.monotonic() + 600, 0
         while not bench.succeeded():
-            assert time.monotonic() - started < 120, operator.log()
-            time.sleep(chance.uniform(0.8, 2.0))
+            assert time.monotonic() < end, operator.log()
+            lives += 1  # on a busy machine the start alone may take seconds, in which nothing is disturbed
+            until(lambda lives=lives: operator.log().count(" leads") >= lives, what="it leads again")
+            time.sleep(chance.uniform(0.1, 2.0))
             operator.kill()
             operator.start()
+        until(  # a pass marks Jobs to go after it has said that the search succeeded
+            lambda: all("ttlSecondsAfterFinished" in job["spec"] for job in bench.all("jobs")),
+            what="all Jobs are marked to go",
+        )
         first, done = bench.search(), list(kubelet.steps.done)
         disturbed = {plain(name) for name in kubelet.jobs_seen}
         operator.kill()
@@ -58,6 +50,8 @@ def test_a_search_ends_well_and_killing_the_operator_changes_nothing(bench: Benc
     with bench.kubelet() as kubelet, bench.operator():
         bench.create()
         second = bench.wait_for_end()
+        told = {"Accepted", "NewBest", "BudgetExhausted", "Finished", "TrialSucceeded"}
+        until(lambda: told <= reasons(bench), what="all events, the last of which follow the status")
         calm = {plain(name) for name in kubelet.jobs_seen}
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
     assert second["status"]["best"]["recipeDigest"] == first["status"]["best"]["recipeDigest"]
@@ -65,8 +59,11 @@ def test_a_search_ends_well_and_killing_the_operator_changes_nothing(bench: Benc
     assert calm == disturbed
     header, row = plane.must("-n", bench.namespace, "get", "rsearch").splitlines()
     assert dict(zip(header.split(), row.split(), strict=False))["EVALUATIONS"] == "2/2"
-    events = {event["reason"] for event in bench.all("events")}
-    assert {"Accepted", "NewBest", "BudgetExhausted", "Finished", "TrialSucceeded"} <= events
+
+
+def reasons(bench: Bench) -> set[str]:
+    """Reasons of the events so far."""
+    return {event["reason"] for event in bench.all("events")}
 
 
 def test_fault_18_fault_23_only_one_of_two_operators_acts_and_the_other_takes_over(bench: Bench) -> None:
@@ -80,10 +77,10 @@ def test_fault_18_fault_23_only_one_of_two_operators_acts_and_the_other_takes_ov
         leaders = [operator for operator in (first, second) if operator.leads()]
         assert len(leaders) == 1
         other = second if leaders[0] is first else first
-        code, seconds = leaders[0].terminate()
-        assert code == 0, leaders[0].log()
-        assert seconds < 10
-        until(other.leads, what="the other takes over", seconds=10)
+        assert leaders[0].terminate() == 0, leaders[0].log()
+        lease = bench.plane.get("-n", bench.namespace, "lease", "autosel-operator")
+        assert lease["spec"]["holderIdentity"] in ("", other.identity), "it was given up, not waited for"
+        until(other.leads, what="the other takes over")
         kubelet.hold = lambda job: False
         bench.wait_for_end()
         until(

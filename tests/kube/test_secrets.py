@@ -80,7 +80,7 @@ def test_secrets_stay_where_they_are(bench: Bench, plane: Plane) -> None:
     tiny = {"untuned": False, "full_pool": False, "random_subset": False}
     with bench.kubelet(hold=lambda job: "train" in job) as kubelet, bench.operator() as operator:
         bench.create(**REFERENCES, budget={"evaluations": 1}, parallelism=1, baselines=tiny)
-        until(lambda: any("train" in job for job in bench.jobs()), what="training begins", seconds=90)
+        until(lambda: any("train" in job for job in bench.jobs()), what="training begins")
         # Half-way, while documents of steps are there, and at the end.
         middle = everything(plane, "secrets")
         kubelet.hold = lambda job: False

@@ -91,7 +91,7 @@ def test_fault_01_fault_03_fault_18_a_sample_of_faults_ends_like_an_undisturbed_
                 lives.append(control(proxied[f"{name}a"], worlds[name], pause=0.05))
                 lives.append(control(proxied[f"{name}b"], worlds[name], pause=0.07))
             together = asyncio.gather(*lives)
-            await asyncio.wait({nodes, together}, timeout=300, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({nodes, together}, timeout=900, return_when=asyncio.FIRST_COMPLETED)
             assert together.done(), [
                 (name, world.jobs_seen) for name, world in worlds.items() if not world.ended
             ]
