@@ -155,7 +155,8 @@ class OperatorProcess:
         return sum(
             sample.value
             for sample in self._samples("autosel_api_seconds_count")
-            if sample.labels["verb"] in ("create", "patch", "delete") and sample.labels["resource"] != "leases"
+            if sample.labels["verb"] in ("create", "patch", "delete")
+            and sample.labels["resource"] != "leases"
         )
 
     def looks(self) -> float:
