@@ -101,7 +101,15 @@ async def _watch(cluster: Cluster, kind: Kind, labels: Mapping[str, str], news: 
             raise explained(error, cluster.server) from error
         news.set()  # the next look finds out whether it is the watch alone that broke off
 
-    stream = changes(cluster.client, kind, cluster.namespace, labels, health=WatchHealth(), on_error=on_error)
+    stream = changes(
+        cluster.client,
+        kind,
+        cluster.namespace,
+        labels,
+        metadata_only=True,
+        health=WatchHealth(),
+        on_error=on_error,
+    )
     async for change in stream:
         denied = 0
         if kind is not SEARCHES or change.object["metadata"]["name"] == cluster.name:

@@ -130,7 +130,13 @@ class Operator:
         """Have the search of every trial or Job that changes looked at."""
         labels = {names.MANAGED_BY: names.OPERATOR, names.SEARCH: ""}
         stream = changes(
-            self.client, kind, namespace, labels, health=WatchHealth(), on_error=self._report_watch
+            self.client,
+            kind,
+            namespace,
+            labels,
+            metadata_only=True,
+            health=WatchHealth(),
+            on_error=self._report_watch,
         )
         async for change in stream:
             metadata = change.object["metadata"]
