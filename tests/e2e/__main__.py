@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from tests.e2e import disturbances, documents, world
-from tests.e2e.checks import Checks, demand
+from tests.e2e.checks import CheckError, Checks, demand
 from tests.e2e.cluster import Cluster, Search, until
 from tests.e2e.compare import MachineRun, cluster_report, same_search
 from tests.e2e.secret_values import search_for_values
@@ -24,6 +24,12 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     checks, given = Checks(), world.settings()
     document = documents.example()
+    try:
+        if given.cluster.context is not None:
+            world.refuse_what_is_in_use(given.cluster)
+    except CheckError as error:
+        print(f"e2e: context {given.cluster.context}: {error}", flush=True)
+        return 1
     try:
         with seaweed(folder / "storage", given.address) as store:
             _in_the_cluster(checks, given, document, store, folder)
@@ -43,12 +49,20 @@ def _in_the_cluster(
     folder: Path,
 ) -> None:
     cluster, team = given.cluster, world.TEAM
+    kinds = frozenset(world.ACCELERATORS)
+    if cluster.context is not None:
+        kinds = world.accelerators(cluster)
+        checks.note(
+            f"accelerators that steps ask for: {', '.join(sorted(kinds)) or 'none, since no node has one'}"
+        )
     with checks.check("inputs in object storage"):
         world.upload(store, documents.inputs(document))
     with checks.check("helm install"):
         world.make_namespaces(cluster)
         world.install(cluster, given.image_prefix)
-    remote = documents.for_cluster(document, bucket=world.BUCKET, endpoint=store.endpoint, namespace=team)
+    remote = documents.for_cluster(
+        document, bucket=world.BUCKET, endpoint=store.endpoint, namespace=team, accelerators=kinds
+    )
     remote["spec"]["budget"]["evaluations"] = FIRST_BUDGET
     search = Search(cluster=cluster, namespace=team, name=document["metadata"]["name"])
     with checks.check("the search is accepted and its pool prepared"):
@@ -90,6 +104,9 @@ def _in_the_cluster(
         demand(searched > 20, f"only {searched} texts were there to search")
     with checks.check("helm uninstall keeps results and leaves nothing that runs"):
         _uninstall(cluster, search, store)
+    if cluster.context is not None:
+        with checks.check("the cluster is as it was"):
+            world.clean_up(cluster)
 
 
 def _uninstall(cluster: Cluster, search: Search, store: Seaweed) -> None:

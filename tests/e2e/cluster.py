@@ -15,21 +15,25 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A cluster. ``context`` is given explicitly, or None inside a node script, which made the cluster itself."""
+    """A cluster. ``context`` is given explicitly, or None inside a node script, which made the cluster itself.
+
+    ``kubeconfig`` is the file that has the context, None for the one that kubectl and helm find themselves.
+    """
 
     kubectl: str
     helm_program: str
     context: str | None
+    kubeconfig: str | None = None
 
     def run(self, *arguments: str, text: str | None = None) -> str:
         """Return what kubectl prints; it has to succeed."""
         context = [f"--context={self.context}"] if self.context else []
-        return _run([self.kubectl, *context, *arguments], text)
+        return _run([self.kubectl, *self._file(), *context, *arguments], text)
 
     def helm(self, *arguments: str) -> str:
         """Return what helm prints; it has to succeed."""
         context = [f"--kube-context={self.context}"] if self.context else []
-        return _run([self.helm_program, *context, *arguments], None)
+        return _run([self.helm_program, *self._file(), *context, *arguments], None)
 
     def get(self, *arguments: str) -> Object:
         """Return an object or a list of objects."""
@@ -43,6 +47,9 @@ class Cluster:
         """Create or change objects."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.run("apply", "-f", "-", text=json.dumps(listed))
+
+    def _file(self) -> list[str]:
+        return [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
 
 
 @dataclass(frozen=True, kw_only=True)

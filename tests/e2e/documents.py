@@ -4,7 +4,7 @@ Every relative address of the example becomes one in the bucket, or an absolute 
 touched, so these documents cannot drift away from the example.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,18 @@ def for_machine(document: Document) -> Document:
     return _moved(document, lambda address: str(EXAMPLE / address))
 
 
-def for_cluster(document: Document, *, bucket: str, endpoint: str, namespace: str) -> Document:
-    """Return the document with inputs and results in a bucket, and steps that fit a node with two processors."""
+def for_cluster(
+    document: Document,
+    *,
+    bucket: str,
+    endpoint: str,
+    namespace: str,
+    accelerators: Collection[str] = ("nvidia", "ascend"),
+) -> Document:
+    """Return the document with inputs and results in a bucket, and steps that fit a node with two processors.
+
+    Two steps ask for one of those ``accelerators`` that the cluster has: only the scheduler sees them.
+    """
     moved = _moved(document, lambda address: f"s3://{bucket}/inputs/{address}")
     moved["metadata"]["namespace"] = namespace
     spec = moved["spec"]
@@ -58,11 +68,11 @@ def for_cluster(document: Document, *, bucket: str, endpoint: str, namespace: st
     small = {"cpu": "500m", "memory": "1536Mi"}
     spec["steps"] = {
         "prepare": {**small},
-        "score": {**small, "accelerator": {"kind": "nvidia", "count": 1}},
+        "score": small | _one_of("nvidia", accelerators),
         "suggest": {**small},
         "materialize": {**small},
         "train": {**small},
-        "evaluate": {**small, "accelerator": {"kind": "ascend", "count": 1}},
+        "evaluate": small | _one_of("ascend", accelerators),
         "report": {**small},
     }
     spec["failurePolicy"] = {"retries": 8}
@@ -81,6 +91,10 @@ def for_two_nodes(document: Document) -> Document:
     spec["baselines"] = {"untuned": False, "fullPool": False, "randomSubset": False}
     spec["steps"]["train"] |= {"nodes": 2}
     return pair
+
+
+def _one_of(kind: str, accelerators: Collection[str]) -> dict[str, Any]:
+    return {"accelerator": {"kind": kind, "count": 1}} if kind in accelerators else {}
 
 
 def _addresses(value: Any) -> Iterator[str]:

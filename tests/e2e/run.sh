@@ -6,8 +6,9 @@
 #   --images-only                   only build FOLDER/controller.tar and FOLDER/runtime-cpu.tar
 #   AUTOSEL_TEST_NODE               script: FOLDER COMMAND... runs COMMAND beside a cluster of one node that it starts; reads
 #                                   KUBE_IMAGES (archives to load) and KUBE_RESOURCES (extended resources of the node)
-#   AUTOSEL_TEST_CONTEXT            instead: context of a cluster that is there; AUTOSEL_TEST_ADDRESS: this machine's address
-#                                   for its pods; AUTOSEL_TEST_IMAGE_PREFIX: where its nodes find controller and runtime-cpu
+#   AUTOSEL_TEST_CONTEXT            instead: context of a cluster that is there; AUTOSEL_TEST_KUBECONFIG: the file that has it,
+#                                   else kubectl's own; AUTOSEL_TEST_ADDRESS: this machine's address for its pods;
+#                                   AUTOSEL_TEST_IMAGE_PREFIX: where its nodes find controller and runtime-cpu
 #   AUTOSEL_TEST_IMAGE_ARCHIVES     archives of both images, when they are built already
 #   BASE_IMAGE                      base of the images, pulled; AUTOSEL_TEST_BASE_IMAGE_SCRIPT: script that makes the image
 #                                   NAME:TAG in buildah's vfs storage, where no registry is reached
@@ -25,7 +26,10 @@ fi
 [ "$images_only" = 1 ] || [ -x "$python" ] || { say ".venv is missing: make test or make e2e makes it"; exit 69; }
 
 if [ -n "${AUTOSEL_TEST_CONTEXT:-}" ] && [ "$images_only" = 0 ]; then
-  exec "$python" -m tests.e2e "${1:-$(mktemp -d)}"
+  folder=${1:-$(mktemp -d -t autosel-e2e.XXXX)}
+  [ $# -ge 1 ] || trap 'rm -rf "$folder"' EXIT
+  "$python" -m tests.e2e "$folder"
+  exit
 fi
 if [ -z "${AUTOSEL_TEST_NODE:-}" ] && [ "$images_only" = 0 ]; then
   say "no cluster: set AUTOSEL_TEST_NODE to a script that starts a node, or AUTOSEL_TEST_CONTEXT"

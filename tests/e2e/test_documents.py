@@ -46,6 +46,15 @@ def test_the_documents_are_valid(document: documents.Document) -> None:
     RecipeSearch.model_validate(document)
 
 
+@pytest.mark.parametrize("has", [(), ("nvidia",), ("nvidia", "ascend")])
+def test_steps_ask_only_for_accelerators_that_the_cluster_has(has: tuple[str, ...]) -> None:
+    document = documents.for_cluster(
+        documents.example(), bucket="b", endpoint="http://10.0.0.1:1", namespace="n", accelerators=has
+    )
+    steps = document["spec"]["steps"].values()
+    assert [step["accelerator"]["kind"] for step in steps if "accelerator" in step] == list(has)
+
+
 def test_inputs_are_the_same_in_the_cluster_and_on_one_machine() -> None:
     local, remote = documents.for_machine(documents.example())["spec"], _cluster()["spec"]
     for field in ("search", "training", "signals", "budget", "parallelism"):

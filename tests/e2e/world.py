@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e.checks import demand
 from tests.e2e.cluster import Cluster
 from tests.e2e.documents import ACCESS_NAME, EXAMPLE, SECRET, SECRET_NAME
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
@@ -16,6 +17,8 @@ CHART = ROOT / "charts" / "autosel"
 BUCKET = "autosel"
 SYSTEM, TEAM = "autosel-system", "team-a"
 CONTROLLER = ("-n", SYSTEM, "-l", "app.kubernetes.io/component=controller")
+DEFINITIONS = ("recipesearches.autosel.dev", "recipetrials.autosel.dev")
+ACCELERATORS = {"nvidia": "nvidia.com/gpu", "ascend": "huawei.com/Ascend910"}
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
@@ -41,8 +44,13 @@ def settings() -> Settings:
         sys.exit(
             "e2e: no cluster: start tests/e2e/run.sh with AUTOSEL_TEST_NODE, or name AUTOSEL_TEST_CONTEXT"
         )
+    if context is not None and not os.environ.get("AUTOSEL_TEST_ADDRESS"):
+        sys.exit(
+            "e2e: AUTOSEL_TEST_CONTEXT needs AUTOSEL_TEST_ADDRESS: where pods of the cluster reach this machine"
+        )
+    kubeconfig = os.environ.get("AUTOSEL_TEST_KUBECONFIG") if context is not None else None
     return Settings(
-        cluster=Cluster(kubectl=kubectl, helm_program=helm, context=context),
+        cluster=Cluster(kubectl=kubectl, helm_program=helm, context=context, kubeconfig=kubeconfig),
         address=os.environ.get("AUTOSEL_TEST_ADDRESS", "10.90.0.1"),
         image_prefix=os.environ.get("AUTOSEL_TEST_IMAGE_PREFIX", "localhost/autosel"),
     )
@@ -60,6 +68,33 @@ def stored_results(store: Seaweed) -> set[str]:
     """Return the keys of all results in the bucket."""
     pages = store.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="results/")
     return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+
+def refuse_what_is_in_use(cluster: Cluster) -> None:
+    """Demand a cluster without autosel and without our namespaces, since both are deleted at the end."""
+    kinds = ("crd", *DEFINITIONS), ("namespace", SYSTEM, TEAM)
+    found = [cluster.run("get", *kind, "--ignore-not-found", "-o", "name").split() for kind in kinds]
+    names = " ".join(found[0] + found[1])
+    demand(not names, f"{names} is there already; if an earlier run left them: kubectl delete {names}")
+
+
+def clean_up(cluster: Cluster) -> None:
+    """Delete what was made in a cluster that stays, unless somebody else uses the definitions by now."""
+    cluster.run("delete", "namespace", SYSTEM, TEAM, "--timeout=180s")
+    users = cluster.run("get", ",".join(DEFINITIONS), "-A", "-o", "name").split()
+    demand(not users, f"the definitions stay, since somebody uses them: {users}")
+    cluster.run("delete", "crd", *DEFINITIONS)
+
+
+def accelerators(cluster: Cluster) -> frozenset[str]:
+    """Return the kinds of accelerators of which a node has one: a step that asks for another would wait for ever."""
+    offered = {
+        resource
+        for node in cluster.items("nodes")
+        for resource, count in node["status"].get("allocatable", {}).items()
+        if count != "0"
+    }
+    return frozenset(kind for kind, resource in ACCELERATORS.items() if resource in offered)
 
 
 def make_namespaces(cluster: Cluster) -> None:
