@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.e2e import disturbances, documents, world
+from tests.e2e import commands, disturbances, documents, world
 from tests.e2e.checks import CheckError, Checks, demand
 from tests.e2e.cluster import Cluster, Search, until
 from tests.e2e.compare import MachineRun, cluster_report, same_search
@@ -78,6 +78,8 @@ def _in_the_cluster(
         disturbances.out_of_memory(search)
     with checks.check("suspend and resume"):
         disturbances.suspend_and_resume(search)
+    with checks.check("autosel describe, logs and watch"):
+        commands.describe_logs_and_watch(search)
     # While the storage is away the cluster has little to do: time for the same search on this machine.
     machine = MachineRun(document=document, folder=folder)
     with checks.check("object storage away for a minute"):
@@ -94,6 +96,8 @@ def _in_the_cluster(
     ):
         reported = cluster_report(store, world.BUCKET, search.name)
         same_search(reported, machine.report(), only_ours={earlier})
+    with checks.check("autosel report --json"):
+        commands.report(search, store, reported)
     with checks.check("the quickstart's promise: its recipe beats full pool and random subset"):
         broken = broken_promise(reported)
         demand(broken is None, broken or "")

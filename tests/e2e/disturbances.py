@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.kube.podstate import epoch
-from tests.e2e.checks import demand
+from tests.e2e.checks import CheckError, demand
 from tests.e2e.cluster import Search
 from tests.e2e.world import CHART, CONTROLLER, SYSTEM
 from tests.seaweed import Seaweed
 
 TOO_LITTLE, ENOUGH = "100Mi", "1536Mi"
 OUTAGE_SECONDS = 60
+DELETIONS = 5
+JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
 def upgrade(search: Search) -> None:
@@ -28,19 +30,58 @@ def upgrade(search: Search) -> None:
 
 
 def delete_step_pod(search: Search) -> None:
-    """Delete the pod of a train step while it runs: the step is done again and its trial is not failed."""
-    pod = search.until(lambda: search.pods("train"), what="a train pod that runs")[0]
-    job = pod["metadata"]["labels"]["batch.kubernetes.io/job-name"]
-    step = search.cluster.get("job", job, "-n", search.namespace)["metadata"]["annotations"][
-        "autosel.dev/step-name"
-    ]
-    search.cluster.run("delete", "pod", pod["metadata"]["name"], "-n", search.namespace, "--wait=false")
+    """Delete the pod of a train step while it runs: another pod does the step's work, and the step succeeds.
 
-    def done_again() -> bool:
-        jobs = [entry for entry in search.jobs("train") if _step(entry) == step]
-        return len(jobs) > 1 and any(_is(entry, "Complete") for entry in jobs)
+    A step that ends by itself in the moment of the deletion shows nothing; then the next one is taken.
+    """
+    for _ in range(DELETIONS):
+        pod = search.until(lambda: search.pods("train"), what="a train pod that runs")[0]
+        uid, step = pod["metadata"]["uid"], _step(_job_of(search, pod))
+        # One second of grace: the step must not get to its end in the usual thirty.
+        search.cluster.run(
+            "delete",
+            "pod",
+            pod["metadata"]["name"],
+            "-n",
+            search.namespace,
+            "--wait=false",
+            "--grace-period=1",
+        )
+        own = pod["metadata"]["labels"][JOB_LABEL]
+        fate = search.until(
+            lambda step=step, uid=uid, own=own: _fate(search, step, uid, own),
+            what=f"another pod of step {step} than {uid} succeeds",
+        )
+        if fate == "replaced":
+            break
+    else:
+        raise CheckError(f"{DELETIONS} train steps ended by themselves in the moment their pods were deleted")
+    recorded = search.until(
+        lambda: [
+            record
+            for owner, record in search.records()
+            if _step_name(search, owner, record) == step and record["state"] == "Succeeded"
+        ],
+        what=f"step {step} is recorded as succeeded",
+    )
+    demand(len(recorded) == 1, f"step {step} is recorded {len(recorded)} times")
 
-    search.until(done_again, what=f"step {step} done again by another Job")
+
+def _fate(search: Search, step: str, uid: str, own: str) -> str | None:
+    """Say what became of a step after its pod was deleted.
+
+    ``ended`` when its own Job is complete without another pod: a next Job then only fetches the account that went with
+    the pod. ``replaced`` when another pod has succeeded. None as long as neither is known.
+    """
+    jobs = {job["metadata"]["name"]: job for job in search.jobs("train") if _step(job) == step}
+    others = {
+        pod["metadata"]["labels"][JOB_LABEL]
+        for pod in search.pods("train", "Succeeded")
+        if pod["metadata"]["uid"] != uid
+    } & set(jobs)
+    if own in jobs and _is(jobs[own], "Complete") and own not in others:
+        return "ended"
+    return "replaced" if others else None
 
 
 def delete_controller(search: Search) -> None:
@@ -163,6 +204,10 @@ def _controller(search: Search) -> set[str]:
 
 def _active(search: Search) -> list[Any]:
     return [*search.pods(), *search.pods(phase="Pending")]
+
+
+def _job_of(search: Search, pod: Any) -> Any:
+    return search.cluster.get("job", pod["metadata"]["labels"][JOB_LABEL], "-n", search.namespace)
 
 
 def _step(job: Any) -> str:
