@@ -165,6 +165,7 @@ OPERATORS = (
         params=SemanticDedupParams,
         apply=_apply_semantic,
         needs=_needs_semantic,
+        scalars=("prefer",),
         check=_check(_semantic_pairs),
         summary="Keep one of each set of samples with equal or similar text.",
         paper="table 4, SemDedup",
@@ -190,6 +191,7 @@ OPERATORS = (
         params=SemdedupParams,
         apply=_apply_semdedup,
         needs=_needs_semdedup,
+        scalars=("prefer",),
         check=_check(_semdedup_pairs),
         summary="Keep one of each set of samples with similar SAE features. Cannot run in this version, which "
         "computes none.",

@@ -175,6 +175,7 @@ OPERATORS = (
         params=ScoreParams,
         apply=_apply_score,
         needs=_needs_signal,
+        scalars=("signal",),
         summary="Keep the samples at one end of any scalar signal, also one of an extension.",
         tunables=(FRACTION, DIRECTION),
         searchable=False,

@@ -76,7 +76,8 @@ class Operator:
     names the columns it will read; a name that is not available makes the recipe invalid.
     ``check(params, columns)`` adds what only the pool can tell ("field: problem").
     ``searchable``: a step made of tunables alone is valid, so a search may insert it. ``by_default``: a search that
-    lists no operators does so, too. ``extension``: the name of the extension that it comes from.
+    lists no operators does so, too. ``scalars``: the parameters that name a scalar column. ``extension``: the name of
+    the extension that it comes from.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Operator:
     adds: bool = False
     searchable: bool = True
     by_default: bool = True
+    scalars: tuple[str, ...] = ()
     extension: str | None = None
 
 

@@ -23,7 +23,9 @@ def operator_faults(operator: Operator) -> Iterator[str]:
     values: dict[str, Any] = {field.name: getattr(operator, field.name) for field in fields(operator)}
     if not _is_name(values["name"]):
         yield _must("name", _NAMES, values["name"])
-    if not (inspect.isclass(values["params"]) and issubclass(values["params"], Params)):
+    params = values["params"]
+    is_schema = inspect.isclass(params) and issubclass(params, Params)
+    if not is_schema:
         yield _must("params", "a class derived from autosel_runtime.recipe.operator.Params", values["params"])
     if values["family"] not in get_args(Family):
         yield _must("family", f"one of {', '.join(get_args(Family))}", values["family"])
@@ -36,6 +38,9 @@ def operator_faults(operator: Operator) -> Iterator[str]:
     for name in ("adds", "searchable", "by_default"):
         if not isinstance(values[name], bool):
             yield _must(name, "True or False", values[name])
+    known = params.model_fields if is_schema else {}
+    if not isinstance(values["scalars"], tuple) or any(name not in known for name in values["scalars"]):  # pyright: ignore[reportUnknownVariableType]
+        yield _must("scalars", "a tuple of names of parameters", values["scalars"])
     tunables = values["tunables"]
     if not isinstance(tunables, tuple | list) or any(type(entry) is not Tunable for entry in tunables):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         yield _must("tunables", "a tuple of Tunable objects", tunables)

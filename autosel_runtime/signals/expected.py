@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from autosel_runtime.api.pool import PoolSource
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
-from autosel_runtime.recipe.facts import PoolFacts
+from autosel_runtime.recipe.facts import ColumnKind, PoolFacts
 
-ALWAYS = ("words", "answer_words", "exact")
+ALWAYS = ("words", "answer_words")
+EXACT = "exact"
 LANGUAGE_MODEL = (
     "nll_full",
     "nll_cond",
@@ -60,10 +61,16 @@ def expected_columns(
         floors[MINHASH] = signals.minhash.floor
     if signals.embedding.enabled:
         floors[EMBEDDING] = signals.embedding.floor
+    kinds: dict[str, ColumnKind] = {
+        **dict.fromkeys(names, "scalar"),
+        EXACT: "groups",
+        **dict.fromkeys(floors, "pairs"),
+    }
     return PoolFacts(
-        names=frozenset([*names, *floors]),
+        names=frozenset(kinds),
         sources=_declared(spec.pool.sources) if sources is None else tuple(sources),
         floors=floors,
+        kinds=kinds,
     )
 
 

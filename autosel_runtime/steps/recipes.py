@@ -13,7 +13,7 @@ from autosel_runtime.errors import AutoselError, DataError
 from autosel_runtime.recipe.catalog import CATALOG, parse_step, recipe_digest, validate_recipe
 from autosel_runtime.recipe.dedup import stored_pairs
 from autosel_runtime.recipe.extension import extend_catalog, load_extensions
-from autosel_runtime.recipe.facts import PoolFacts
+from autosel_runtime.recipe.facts import KIND_WORDS, PoolFacts
 from autosel_runtime.recipe.mixing import SourceMixParams, unknown_sources
 from autosel_runtime.recipe.operator import Catalog, Operator, Params
 from autosel_runtime.search.space import missing_signals, operator_problem
@@ -95,7 +95,18 @@ def _step_problems(operator: Operator, params: Params, facts: PoolFacts, place: 
     missing = [name for name in operator.needs(params, facts.names) if name not in facts.names]
     if missing:
         message = f"{operator.name} needs {', '.join(missing)}, which this search does not compute"
-        yield Finding(field=(*place, "operator"), message=message + _remedy(missing, facts), reads=_COLUMNS)
+        message += _remedy(
+            missing, facts, scalars=set(missing) <= set(_named_scalars(operator, params).values())
+        )
+        yield Finding(field=(*place, "operator"), message=message, reads=_COLUMNS)
+    for field, name in _named_scalars(operator, params).items():
+        kind = facts.kinds.get(name)
+        if kind is not None and kind != "scalar":
+            message = (
+                f"found {name!r}, which holds {KIND_WORDS[kind]}; {field} must name a column that holds "
+                f"{KIND_WORDS['scalar']}; there are: {', '.join(facts.of_kind('scalar'))}"
+            )
+            yield Finding(field=(*place, "params", field), message=message, reads=_COLUMNS)
     pairs = stored_pairs(params)
     if pairs is not None and pairs[1] < facts.floors.get(pairs[0], 0.0):
         message = (
@@ -109,14 +120,24 @@ def _step_problems(operator: Operator, params: Params, facts: PoolFacts, place: 
             yield Finding(field=(*place, "params", "weights"), message=message, reads=_SOURCES)
 
 
-def _remedy(missing: Sequence[str], facts: PoolFacts) -> str:
-    """Return what to set so that the search has the missing columns, as the end of a sentence."""
+def _named_scalars(operator: Operator, params: Params) -> dict[str, str]:
+    """Return the scalar columns that a step's parameters name, by parameter."""
+    values = {field: getattr(params, field) for field in operator.scalars}
+    return {field: name for field, name in values.items() if isinstance(name, str)}
+
+
+def _remedy(missing: Sequence[str], facts: PoolFacts, *, scalars: bool = False) -> str:
+    """Return what to set so that the search has the missing columns, as the end of a sentence.
+
+    ``scalars``: only scalar columns could stand in their place.
+    """
     ways = list(dict.fromkeys(way for way in map(how_to_get, missing) if way is not None))
     if ways or not missing:
         return f": {'; '.join(ways)}" if ways else ""
-    close = difflib.get_close_matches(missing[0], facts.names, n=1, cutoff=0.6)
+    names = facts.of_kind("scalar") if scalars else sorted(facts.names)
+    close = difflib.get_close_matches(missing[0], names, n=1, cutoff=0.6)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"{hint}; there are: {', '.join(sorted(facts.names))}"
+    return f"{hint}; there are: {', '.join(names)}"
 
 
 def _parts(place: str) -> Path_:

@@ -160,6 +160,7 @@ WHOLE = {
         ("check", "1", "check must be a function, found 1"),
         ("summary", "None", "summary must be text, found None"),
         ("adds", "1", "adds must be True or False, found 1"),
+        ("scalars", "('nothing',)", r"scalars must be a tuple of names of parameters, found \('nothing',\)"),
         ("tunables", "['fraction']", r"tunables must be a tuple of Tunable objects, found \['fraction'\]"),
     ],
 )

@@ -64,7 +64,18 @@ def step(operator: str, **params: object) -> dict[str, object]:
         (
             {"seedRecipes": [step("score_filter", signal="qualty", fraction=0.5)]},
             "spec.search.seedRecipes[0].steps[0].operator",
-            "(did you mean quality?); there are: answer_tokens,",
+            "(did you mean quality?); there are: answer_tokens, answer_words, ifd,",
+        ),
+        (
+            {"seedRecipes": [step("score_filter", signal="minhash", fraction=0.5)]},
+            "spec.search.seedRecipes[0].steps[0].params.signal",
+            "found 'minhash', which holds pairs of similar samples; signal must name a column that holds a number per "
+            "sample; there are: answer_tokens, answer_words, ifd,",
+        ),
+        (
+            {"seedRecipes": [step("random_subset", fraction=0.5), step("semantic_dedup", prefer="exact")]},
+            "spec.search.seedRecipes[1].steps[0].params.prefer",
+            "found 'exact', which holds groups of equal samples; prefer must name a column that holds a number per",
         ),
         (
             {"seedRecipes": [step("semantic_dedup", prefer="mona.gsm8k")]},
@@ -122,3 +133,13 @@ def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
     assert "is no model" in found[0].message
     (tmp_path / "model" / "config.json").write_text("{}")
     assert not [problem for problem in check_documents([path]) if problem.field == "spec.model.uri"]
+
+
+def test_only_columns_that_fit_are_offered(tmp_path: Path) -> None:
+    wrong = [step("score_filter", signal=name, fraction=0.5) for name in ("minhash", "qualty")]
+    found = check_documents([document(tmp_path, seedRecipes=wrong)], check_files=False, also=search_problems)
+    assert len(found) == 2
+    for problem in found:
+        offered = problem.message.partition("there are: ")[2].split(", ")
+        assert "quality" in offered
+        assert not {"minhash", "exact", "embedding"} & set(offered)

@@ -1,5 +1,6 @@
 """All problems of a document at once: broken fields hide neither rules between fields, nor files, nor operators."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from autosel_runtime.api.load import check_documents
 from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.errors import DataError
 from autosel_runtime.pool.build import build_pool
 from autosel_runtime.pool.pool import Pool
 from autosel_runtime.pool.sample import make_sample
@@ -179,6 +181,15 @@ def test_texts_longer_than_the_model_allows(tmp_path: Path) -> None:
     )
 
 
+def readable(read: Callable[[str], Any], name: str) -> bool:
+    """Say whether a column can be read in one way."""
+    try:
+        read(name)
+    except DataError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("on", [True, False])
 def test_the_expected_columns_are_those_that_scoring_makes(tmp_path: Path, on: bool) -> None:
     """What validation promises is what a recipe finds; signals of a model have their own test."""
@@ -216,3 +227,6 @@ def test_the_expected_columns_are_those_that_scoring_makes(tmp_path: Path, on: b
     assert expected.names == columns.names
     assert expected.sources == columns.source_names
     assert expected.floors == columns.floors
+    for kind, read in (("scalar", columns.scalar), ("groups", columns.groups), ("pairs", columns.pairs)):
+        for name in columns.names:
+            assert (expected.kinds[name] == kind) == readable(read, name), (name, kind)
