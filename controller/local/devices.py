@@ -1,25 +1,30 @@
 """Accelerators of this machine: each step that needs some gets the least used ones, and only as many as it asks for."""
 
-import os
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
 from autosel_runtime.api.resources import Accelerator
 from autosel_runtime.errors import ConfigError
 
 ACCELERATED_STEPS = ("score", "train", "evaluate")
+Kind = Literal["nvidia", "amd", "ascend"]
 
 
 @dataclass(kw_only=True)
 class Devices:
-    """The visible devices and which step uses which. Without devices nothing is assigned."""
+    """The visible devices and which step uses which. Without devices nothing is assigned.
+
+    ``kind`` is the vendor, None where that is not known; ``looked`` names what told of the devices, or, without any,
+    where they were looked for.
+    """
 
     ids: tuple[str, ...]
     variable: str = "CUDA_VISIBLE_DEVICES"
+    kind: Kind | None = None
+    looked: tuple[str, ...] = ()
     _used: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def assign(self, name: str, step: str, count: int) -> dict[str, str]:
@@ -54,31 +59,21 @@ def check_devices(spec: RecipeSearchSpec, devices: Devices) -> None:
     """Raise ConfigError when a step asks for more devices than this machine has."""
     for step in ACCELERATED_STEPS:
         accelerator: Accelerator = getattr(spec.steps, step).accelerator
-        if accelerator.kind == "none" or accelerator.count <= len(devices.ids):
+        if accelerator.kind == "none" or accelerator.count <= _of_kind(devices, accelerator.kind):
             continue
-        found = f"{len(devices.ids)}: {', '.join(devices.ids)}" if devices.ids else "none"
         raise ConfigError(
             f"spec.steps.{step}.accelerator.count: the step asks for {accelerator.count} {accelerator.kind} devices "
-            f"and this machine shows {found}; ask for fewer, or set kind: none to take what there is"
+            f"and this machine shows {_shown(devices)}; ask for fewer, or set kind: none to take what there is"
         )
 
 
-def visible_devices() -> Devices:
-    """Find the devices this process may use: the environment's list, else what the driver lists."""
-    for variable in ("CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES"):
-        listed = os.environ.get(variable)
-        if listed is not None:
-            return Devices(
-                ids=tuple(part.strip() for part in listed.split(",") if part.strip()), variable=variable
-            )
-    if shutil.which("nvidia-smi") is None:
-        return Devices(ids=())
-    answer = subprocess.run(
-        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    lines = answer.stdout.split() if answer.returncode == 0 else []
-    return Devices(ids=tuple(lines))
+def _of_kind(devices: Devices, kind: str) -> int:
+    return len(devices.ids) if devices.kind in (None, kind) else 0
+
+
+def _shown(devices: Devices) -> str:
+    if not devices.ids:
+        return f"none (looked at {', '.join(devices.looked)})" if devices.looked else "none"
+    kind = "" if devices.kind is None else f" {devices.kind}"
+    told = f" (told by {', '.join(devices.looked)})" if devices.looked else ""
+    return f"{len(devices.ids)}{kind}: {', '.join(devices.ids)}{told}"

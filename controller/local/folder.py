@@ -38,23 +38,31 @@ _PASSING = "work-"
 @contextmanager
 def exclusive(folder: Path) -> Generator[None]:
     """Hold the run folder; a second run into the same folder is refused with a sentence."""
+    path = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / "lock").open("a+")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise OutputError(f"the run folder {folder} cannot be written: {error.strerror}") from error
-    with stream:
+    try:
+        _take(lock, folder)
+        text = f"{os.getpid()}\n".encode()
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
-            owner = stream.read().strip() or "unknown"
-            raise OutputError(f"{folder} is in use by another run (process {owner})") from None
-        stream.seek(0)
-        stream.truncate()
-        stream.write(str(os.getpid()))
-        stream.flush()
+            os.pwrite(lock, text, 0)
+            os.ftruncate(lock, len(text))
+        except OSError as error:  # a full disk: the first bytes of a run are written here
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
         yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.pread(lock, 32, 0).decode().strip() or "unknown"
+        raise OutputError(f"{folder} is in use by another run (process {owner})") from None
 
 
 def scratch(folder: Path) -> Path:

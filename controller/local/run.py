@@ -16,7 +16,7 @@ from autosel_runtime.store.open import open_store
 from autosel_runtime.store.port import Store
 from controller.local import attempts
 from controller.local.changes import immutable_changes
-from controller.local.devices import check_devices, visible_devices
+from controller.local.devices import check_devices
 from controller.local.folder import (
     IDENTITY_FILE,
     exclusive,
@@ -27,6 +27,7 @@ from controller.local.folder import (
 )
 from controller.local.steps import LocalSteps
 from controller.local.stopping import StopRequest, stop_request
+from controller.local.visible import this_machine, visible_devices
 from controller.reconcile import Observed, Plan, StepResult, reconcile
 from controller.reconcile.model import SearchState
 
@@ -65,7 +66,7 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
     search = load_search(document, also=search_problems)
     with exclusive(folder), stop_request() as stop:
         base = document.resolve().parent
-        devices = visible_devices()
+        devices = visible_devices(this_machine())
         check_devices(search.spec, devices)
         identity = _identity(folder, search, base)
         loop = _Loop(
