@@ -66,6 +66,7 @@ def _ask(search: Search, command: str, *arguments: str, **environment: str) -> s
 
 
 def _line(search: Search, command: str, *arguments: str) -> list[str]:
-    context = ["--context", search.cluster.context] if search.cluster.context else []
-    where = ["--namespace", search.namespace, *context]
+    named = {"--context": search.cluster.context, "--kubeconfig": search.cluster.kubeconfig}
+    cluster = [word for option, value in named.items() if value for word in (option, value)]
+    where = ["--namespace", search.namespace, *cluster]
     return [sys.executable, "-m", "autosel_runtime.cli", command, search.name, *arguments, *where]
