@@ -4,7 +4,8 @@ Clients talk plain HTTP to it; it talks to the server with the administrator's c
 says what is done to it: nothing; ``refuse`` (an answer of our own, the server hears nothing); ``drop`` (the connection
 is reset, the server hears nothing); ``lose`` (the server acts, then the connection is reset); ``delay``; ``cut_after``
 bytes (a watch ends in the middle of a line, by a reset or, ``cut_cleanly``, as if it were complete). ``on_call`` and
-``on_answer`` are told of every call before and after the server.
+``on_answer`` are told of every call before and after the server; ``forbidden`` are those that the server answered
+with 403.
 """
 
 import asyncio
@@ -79,6 +80,7 @@ class FaultProxy:
     access: Access
     plan: Plan = lambda call: None
     calls: list[Call] = field(default_factory=list[Call])
+    forbidden: list[Call] = field(default_factory=list[Call])
     harmed: list[tuple[Call, Harm]] = field(default_factory=list[tuple[Call, Harm]])
     on_call: Callable[[Call], None] = lambda call: None
     on_answer: Callable[[Call], None] = lambda call: None
@@ -126,6 +128,8 @@ class FaultProxy:
         async with session.request(
             request.method, self.access.server + request.raw_path, headers=headers, data=body or None
         ) as answer:
+            if answer.status == 403:
+                self.forbidden.append(call)
             if call.watch and answer.status == 200:
                 return await self._stream(request, answer, harm)
             data = await answer.read()

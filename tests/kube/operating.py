@@ -85,6 +85,7 @@ class OperatorProcess:
     folder: Path
     identity: str = "only"
     options: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("-m", "controller")
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> "OperatorProcess":
@@ -93,8 +94,7 @@ class OperatorProcess:
         self.process = subprocess.Popen(
             [
                 sys.executable,
-                "-m",
-                "controller",
+                *self.program,
                 f"--kubeconfig={self.plane.kubeconfig}",
                 f"--namespaces={self.namespace}",
                 f"--lease-namespace={self.namespace}",

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -288,6 +289,27 @@ def test_fault_04_watch_goes_on_from_bookmarks_and_lists_again_when_its_version_
     assert names == ["ADDED listed", "ADDED a", "MODIFIED a", "ADDED listed", "DELETED a"]
     assert asked == ["list", "5", "9", "9", "list", "5"]
     assert [type(error) for error in errors] == [ServerUnavailableError]
+
+
+def test_fault_04_a_watch_that_is_cut_in_mid_line_sends_that_event_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the cut looks like a proper end; a server that ends every watch at once is not asked in a storm."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def count(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(watching, "asyncio", SimpleNamespace(sleep=count))
+    lines = [event("ADDED", "a", 6), event("MODIFIED", "a", 7)]
+    answer, asked = watch_server([[lines[0], lines[1][:40]], [lines[1][:20]], [], [lines[1]]])
+    errors: list[ApiError] = []
+    names = asyncio.run(with_server(answer, lambda client: collect(client, 3, errors)))
+    assert names == ["ADDED listed", "ADDED a", "MODIFIED a"]
+    assert asked == ["list", "5", "6", "6", "6"]
+    assert (len(pauses), errors) == (2, []), "one pause for each watch that told nothing"
 
 
 def test_fault_04_a_silent_watch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
