@@ -10,6 +10,7 @@ from typing import Any
 
 from autosel_runtime.api.load import load_search
 from autosel_runtime.api.recipe_search import RecipeSearch
+from autosel_runtime.api.uris import is_s3
 from autosel_runtime.errors import AutoselError, ConfigError
 from autosel_runtime.steps.validity import search_problems
 from autosel_runtime.store.open import open_store
@@ -63,12 +64,12 @@ def run(document: Path, folder: Path, *, listen: Listener, warn: Callable[[str],
     finished step.
     """
     seen = _modified(document)
+    base = document.resolve().parent
     search = load_search(document, also=search_problems)
     with exclusive(folder), stop_request() as stop:
-        base = document.resolve().parent
         devices = visible_devices(this_machine())
         check_devices(search.spec, devices)
-        identity = _identity(folder, search, base)
+        identity = identity_of(folder, search, base)
         loop = _Loop(
             document=document,
             folder=folder,
@@ -200,7 +201,8 @@ class _Loop:
             return
         self.seen = modified
         try:
-            new = load_search(self.document)
+            new = load_search(self.document, also=search_problems)
+            check_devices(new.spec, self.steps.devices)
         except AutoselError as error:
             self.warn(f"{self.document} is not valid and was not taken over: {error}")
             return
@@ -223,25 +225,22 @@ def _modified(document: Path, *, default: int = 0) -> int:
 
 
 def _outcome(folder: Path, state: SearchState, results: Mapping[str, StepResult]) -> RunOutcome:
-    """Find the step that stopped the search: the state's message ends with what it said."""
+    """Take the exit code of the step that stopped the search, if it alone did."""
     if not state.stalled:
         return RunOutcome(state=state, folder=folder, exit_code=0)
-    failed = {
-        name: result
-        for name, result in results.items()
-        if result.state == "failed" and result.reason and state.message.endswith(result.reason)
-    }
-    codes = [result.exit_code for result in failed.values() if result.reason == state.message]
-    last = max(failed, key=lambda name: failed[name].finished_at or 0.0, default=None)
+    if state.cause is None:
+        return RunOutcome(state=state, folder=folder, exit_code=FAILED)
+    failed = results[state.cause.step]
+    code = failed.exit_code if state.cause.alone else None
     return RunOutcome(
         state=state,
         folder=folder,
-        exit_code=next((code for code in codes if code is not None and 64 <= code <= 78), FAILED),
-        log=None if last is None else folder / "steps" / last / str(failed[last].attempt) / "log.txt",
+        exit_code=code if code is not None and 64 <= code <= 78 else FAILED,
+        log=folder / "steps" / state.cause.step / str(failed.attempt) / "log.txt",
     )
 
 
-def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
+def identity_of(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
     """Return the folder's search identity, made at its first run; refuse a folder that holds another search."""
     path = folder / IDENTITY_FILE
     if path.exists():
@@ -252,6 +251,8 @@ def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
                 f"{folder} holds another search: {changed[0]} in the document; give --out another folder, or "
                 "restore the document"
             )
+        _check_store_moved_along(folder, search, old=Path(identity["base"]), new=base)
+        identity["base"] = str(base)
         _remember(folder, identity, search)
         return identity
     identity = {
@@ -263,6 +264,19 @@ def _identity(folder: Path, search: RecipeSearch, base: Path) -> dict[str, Any]:
     }
     write_json(path, identity)
     return identity
+
+
+def _check_store_moved_along(folder: Path, search: RecipeSearch, *, old: Path, new: Path) -> None:
+    """Refuse a document that was moved away from its store: half of the results would be in each of two folders."""
+    uri = search.spec.storage.uri
+    if uri is None or is_s3(uri):
+        return
+    before, now = (base / Path(uri).expanduser() for base in (old, new))
+    if before.resolve() != now.resolve() and (before.exists() or not now.is_dir()):
+        raise ConfigError(
+            f"{folder} holds a search with its store in {before}; the document was moved, and there its storage.uri "
+            f"{uri!r} means {now}: move the store along, move the document back, or give --out another folder"
+        )
 
 
 def _remember(folder: Path, identity: dict[str, Any], search: RecipeSearch) -> None:

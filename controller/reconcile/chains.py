@@ -35,12 +35,16 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class ChainView:
-    """How far a chain of steps is: the summaries of the finished ones, then what the first unfinished needs."""
+    """How far a chain of steps is: the summaries of the finished ones, then what the first unfinished needs.
+
+    ``failed`` is the outcome of the step ``failed_step``.
+    """
 
     summaries: tuple[Mapping[str, Any], ...]
     started: bool
     running: bool = False
     failed: StepResult | None = None
+    failed_step: str | None = None
     next: StepRequest | None = None
     wait: float | None = None
 
@@ -57,7 +61,7 @@ def view_step(link: Link, owner: str, prepared: Prepared) -> ChainView:
     if kind == "running":
         return ChainView(summaries=(), started=True, running=True)
     if kind == "failed":
-        return ChainView(summaries=(), started=True, failed=result)
+        return ChainView(summaries=(), started=True, failed=result, failed_step=name)
     if kind == "waiting" and result is not None:
         return ChainView(summaries=(), started=True, wait=wait_seconds(result, prepared.now))
     return ChainView(summaries=(), started=started, next=_request(link, owner, result))

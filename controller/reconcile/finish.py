@@ -28,6 +28,7 @@ class Finish:
     chosen: int | None = None
     done: StepResult | None = None
     failed: str | None = None
+    failed_step: str | None = None
     message: str = ""
 
 
@@ -66,9 +67,9 @@ def finish(
         else view_step(last.link, last.owner, prepared)
         for last in _final_links(rows, prepared)
     ]
-    failed = next((chain.failed.reason for chain in chains if chain.failed), None)
-    if failed:
-        return Finish(chosen=chosen, failed=failed)
+    failed = next((chain for chain in chains if chain.failed), None)
+    if failed is not None and failed.failed is not None:
+        return Finish(chosen=chosen, failed=failed.failed.reason, failed_step=failed.failed_step)
     if any(not chain.summaries for chain in chains):
         free = prepared.spec.parallelism - sum(chain.running for chain in chains)
         # Two evaluations that miss the same model ask for the same training.
@@ -284,5 +285,6 @@ def _step_only(chain: ChainView, message: str, chosen: int | None = None) -> Fin
         start=(chain.next,) if chain.next else (),
         waits=(chain.wait,) if chain.wait is not None else (),
         failed=chain.failed.reason if chain.failed else None,
+        failed_step=chain.failed_step,
         message=message,
     )

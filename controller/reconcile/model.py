@@ -94,6 +94,14 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cause:
+    """The failed step that a search has stopped for. ``alone``: no other had to fail; else it was the last of many."""
+
+    step: str
+    alone: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchState:
     """The summary that becomes the status; its size does not grow with the search."""
 
@@ -111,6 +119,7 @@ class SearchState:
     finished: bool
     stalled: bool
     message: str
+    cause: Cause | None = None
     warnings: tuple[str, ...] = ()
 
 

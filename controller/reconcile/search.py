@@ -2,31 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.digest import digest
 from controller.reconcile import keys
-from controller.reconcile.budget import Usage, exhausted, too_many_failures, usage
+from controller.reconcile.budget import exhausted, too_many_failures, usage
 from controller.reconcile.chains import Link, Prepared, view_step
 from controller.reconcile.finish import Finish, final_prefixes, finish
-from controller.reconcile.history import records
 from controller.reconcile.model import Observed, Plan, Role, SearchState, StepRequest, Trial
-from controller.reconcile.models import unneeded_models, with_drops
-from controller.reconcile.names import baseline_name, first_free, suggest_name, trial_name
-from controller.reconcile.status import Outlook, search_state
+from controller.reconcile.models import with_drops
+from controller.reconcile.names import baseline_name
+from controller.reconcile.status import Outlook, search_state, stopped
+from controller.reconcile.suggestion import Draft, suggest
 from controller.reconcile.trials import TrialView, view_trial
 from controller.reconcile.warnings import warnings_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Draft:
-    """Actions collected on the way to a plan."""
-
-    create: tuple[Trial, ...] = ()
-    start: tuple[StepRequest, ...] = ()
-    waits: tuple[float, ...] = ()
-    outlook: Outlook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +86,7 @@ def overview(observed: Observed, now: float) -> Overview:
     return Overview(plan=plan, prepared=prepared, trials=views, baselines=baselines)
 
 
-def _set_up(observed: Observed, now: float) -> tuple[Prepared | None, _Draft]:
+def _set_up(observed: Observed, now: float) -> tuple[Prepared | None, Draft]:
     """Run prepare, then score; return what the trials stand on once both are done."""
     spec = observed.search.spec
     bare = Prepared(spec=spec, account={}, pool="", signals="", steps=observed.steps, now=now)
@@ -107,11 +96,11 @@ def _set_up(observed: Observed, now: float) -> tuple[Prepared | None, _Draft]:
         bare,
     )
     if not prepare.summaries:
-        return None, _Draft(
+        return None, Draft(
             start=(prepare.next,) if prepare.next else (),
             waits=(prepare.wait,) if prepare.wait else (),
-            outlook=Outlook(
-                stage="preparing the pool", failed=prepare.failed.reason if prepare.failed else None
+            outlook=stopped(
+                "preparing the pool", prepare.failed.reason if prepare.failed else None, prepare.failed_step
             ),
         )
     account = prepare.summaries[0]
@@ -122,12 +111,14 @@ def _set_up(observed: Observed, now: float) -> tuple[Prepared | None, _Draft]:
         bare,
     )
     if not score.summaries:
-        return None, _Draft(
+        return None, Draft(
             start=(score.next,) if score.next else (),
             waits=(score.wait,) if score.wait else (),
-            outlook=Outlook(stage="computing signals", failed=score.failed.reason if score.failed else None),
+            outlook=stopped(
+                "computing signals", score.failed.reason if score.failed else None, score.failed_step
+            ),
         )
-    return replace(bare, account=account, pool=pool, signals=signals), _Draft(
+    return replace(bare, account=account, pool=pool, signals=signals), Draft(
         outlook=Outlook(stage="searching")
     )
 
@@ -164,7 +155,13 @@ def subsets_of(recipe: Recipe, subsets: Mapping[str, str]) -> dict[str, str]:
 def _reuse(trial: Trial, twin: TrialView) -> TrialView:
     phase = "reused" if twin.phase == "succeeded" else twin.phase
     return replace(
-        twin, trial=trial, phase=phase, next=None, wait=None, message=f"same subset as {twin.trial.name}"
+        twin,
+        trial=trial,
+        phase=phase,
+        next=None,
+        wait=None,
+        message=f"same subset as {twin.trial.name}",
+        twin=twin.trial.name,
     )
 
 
@@ -174,24 +171,24 @@ def _run(
     views: Sequence[TrialView],
     baselines: Sequence[TrialView],
     now: float,
-) -> _Draft:
+) -> Draft:
     spec = observed.search.spec
     blocked = next((view for view in [*views, *baselines] if view.blocked), None)
     if blocked is not None:
-        return _Draft(outlook=Outlook(stage="searching", failed=blocked.message))
+        return Draft(outlook=stopped("searching", blocked.message, blocked.failed_step))
     used = usage(views, observed.steps)
     failures = too_many_failures(spec, used)
     create = list(_early_baselines(observed))
     start, waits = _trial_steps([*views, *baselines], spec.parallelism)
     if failures:
-        return _Draft(
+        return Draft(
             start=tuple(start) if used.active else (),
             waits=tuple(waits),
-            outlook=Outlook(stage="searching", failed=_failure_sentence(failures, views)),
+            outlook=_too_many(failures, views),
         )
 
     stop_reason = exhausted(spec, used, seconds=now - observed.started_at)
-    suggestion = None if stop_reason else _suggest(observed, prepared, views, baselines, used)
+    suggestion = None if stop_reason else suggest(observed, prepared, views, baselines, used)
     if suggestion is not None:
         create += suggestion.create
         start += suggestion.start
@@ -200,26 +197,25 @@ def _run(
             return replace(suggestion, create=tuple(create), start=tuple(start))
         stop_reason = suggestion.outlook.stop_reason
     if stop_reason is None or used.active or create:
-        return _Draft(
+        return Draft(
             create=tuple(create),
             start=tuple(start),
             waits=tuple(waits),
             outlook=Outlook(stage="searching", stop_reason=stop_reason),
         )
     if used.evaluations == 0:
-        return _Draft(outlook=Outlook(stage="searching", failed=f"no trial succeeded ({stop_reason})"))
+        return Draft(outlook=Outlook(stage="searching", failed=f"no trial succeeded ({stop_reason})"))
     return _finishing(finish(views, baselines, prepared, warnings_of(observed)), start, waits, stop_reason)
 
 
-def _finishing(end: Finish, start: list[StepRequest], waits: list[float], stop_reason: str) -> _Draft:
-    outlook = Outlook(
-        stage=end.message,
+def _finishing(end: Finish, start: list[StepRequest], waits: list[float], stop_reason: str) -> Draft:
+    outlook = replace(
+        stopped(end.message, end.failed, end.failed_step),
         stop_reason=stop_reason,
         chosen=end.chosen,
-        failed=end.failed,
         report=end.done.summary if end.done else None,
     )
-    return _Draft(create=end.create, start=(*start, *end.start), waits=(*waits, *end.waits), outlook=outlook)
+    return Draft(create=end.create, start=(*start, *end.start), waits=(*waits, *end.waits), outlook=outlook)
 
 
 def _early_baselines(observed: Observed) -> list[Trial]:
@@ -241,74 +237,13 @@ def _early_baselines(observed: Observed) -> list[Trial]:
 
 def _trial_steps(views: Sequence[TrialView], parallelism: int) -> tuple[list[StepRequest], list[float]]:
     """Start the next step of the trials that hold a slot; trials that have begun keep theirs."""
-    open_views = [view for view in views if not view.terminal and not view.message.startswith("same subset")]
+    open_views = [view for view in views if not view.terminal and view.twin is None]
     held = sorted(open_views, key=lambda view: not view.started)[:parallelism]
     return ([view.next for view in held if view.next], [view.wait for view in held if view.wait is not None])
 
 
-def _suggest(
-    observed: Observed,
-    prepared: Prepared,
-    views: Sequence[TrialView],
-    baselines: Sequence[TrialView],
-    used: Usage,
-) -> _Draft | None:
-    """Ask for the next trial, or turn the answer into one.
-
-    Trial k is proposed from the outcomes of trials up to k - parallelism, with the later ones pending, so the
-    proposals do not depend on which of them finishes first. A trial that was deleted by hand is proposed again, from
-    the same history, so it comes back as it was and its steps find their results in the store.
-    """
-    spec = observed.search.spec
-    ordinal = first_free(view.trial.ordinal or 0 for view in views)
-    views = [view for view in views if (view.trial.ordinal or 0) < ordinal]
-    seen_until = max(0, ordinal - spec.parallelism)
-    if used.active >= spec.parallelism or any(not view.terminal for view in views[:seen_until]):
-        return None
-    inputs: dict[str, Any] = {"history": records(views, seen_until=seen_until), "ordinal": ordinal}
-    output = keys.prefix(
-        "suggestions", {"signals": prepared.signals, "search": spec.search.model_dump(mode="json"), **inputs}
-    )
-    more = {
-        "pool": prepared.pool,
-        "signals": prepared.signals,
-        "drop": unneeded_models(prepared, views, baselines, seen_until=seen_until),
-    }
-    link = Link(step="suggest", suffix="suggest", output=output, inputs={**inputs, **more})
-    chain = view_step(link, suggest_name(ordinal), prepared)
-    if chain.failed:
-        return _Draft(outlook=Outlook(stage="searching", failed=chain.failed.reason))
-    if not chain.summaries:
-        return _Draft(
-            start=(chain.next,) if chain.next else (),
-            waits=(chain.wait,) if chain.wait else (),
-            outlook=Outlook(stage="searching"),
-        )
-    proposals = chain.summaries[0]["proposals"]
-    if not proposals:
-        return _Draft(outlook=Outlook(stage="searching", stop_reason=str(chain.summaries[0]["exhausted"])))
-    return _Draft(create=(_trial(proposals[0], ordinal),), outlook=Outlook(stage="searching"))
-
-
-def _trial(proposal: Mapping[str, Any], ordinal: int) -> Trial:
-    return Trial(
-        name=trial_name(ordinal),
-        role="search",
-        ordinal=ordinal,
-        recipe=Recipe.model_validate(proposal["recipe"]),
-        recipe_digest=proposal["recipe_digest"],
-        subset_digest=proposal["subset_digest"],
-        size=proposal["size"],
-        state_vector=proposal["state_vector"],
-        origin=proposal["origin"],
-        phase=proposal["phase"],
-        parent=proposal["parent"],
-        mean=proposal["mean"],
-        deviation=proposal["deviation"],
-        rationale=proposal["rationale"],
-    )
-
-
-def _failure_sentence(failures: str, views: Sequence[TrialView]) -> str:
-    last = next((view.message for view in reversed(views) if view.phase in ("failed", "invalid")), "")
-    return f"{failures}; the last one: {last}"
+def _too_many(failures: str, views: Sequence[TrialView]) -> Outlook:
+    failed = (view for view in reversed(views) if view.phase in ("failed", "invalid"))
+    last = next(failed, None)
+    sentence = f"{failures}; the last one: {last.message if last else ''}"
+    return stopped("searching", sentence, last.failed_step if last else None, alone=False)

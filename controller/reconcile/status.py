@@ -5,21 +5,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.reconcile.budget import Usage
-from controller.reconcile.model import Condition, Observed, SearchState
+from controller.reconcile.model import Cause, Condition, Observed, SearchState
 from controller.reconcile.trials import TrialView
 from controller.reconcile.warnings import warnings_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """Where the search stands: its stage in words, why no more trials are proposed, what failed for good, the
-    chosen trial and the report's summary."""
+    """Where the search stands: its stage in words, why no more trials are proposed, what failed for good and in which
+    step, the chosen trial and the report's summary."""
 
     stage: str
     stop_reason: str | None = None
     failed: str | None = None
+    cause: Cause | None = None
     chosen: int | None = None
     report: Mapping[str, Any] | None = None
+
+
+def stopped(stage: str, sentence: str | None, step: str | None, *, alone: bool = True) -> Outlook:
+    """Return the outlook of a search at ``stage`` whose ``step`` has failed with ``sentence``; None: none has."""
+    cause = None if sentence is None or step is None else Cause(step=step, alone=alone)
+    return Outlook(stage=stage, failed=sentence, cause=cause)
 
 
 def search_state(
@@ -52,6 +59,7 @@ def search_state(
         finished=finished,
         stalled=outlook.failed is not None,
         message=_message(observed, outlook, finished=finished),
+        cause=outlook.cause,
         warnings=warnings_of(observed),
     )
 

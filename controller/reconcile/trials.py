@@ -14,8 +14,9 @@ from controller.reconcile.retry import ENVIRONMENT, INVALID_INPUT
 class TrialView:
     """A trial and how far it is. ``next`` is the step to start now; ``wait`` the seconds until a retry is due.
     ``tasks`` has the scores that fitted into the step's summary; those left out lie at prefix ``evaluation``.
-    ``blocked``: a step failed for a reason that is not the recipe's. ``dropped``: the model is no longer in the
-    store."""
+    ``failed_step``: the step whose sentence ``message`` is. ``blocked``: it failed for a reason that is not the
+    recipe's. ``dropped``: the model is no longer in the store. ``twin``: the earlier trial of the same subset, whose
+    outcome this one takes over."""
 
     trial: Trial
     phase: TrialPhase
@@ -32,8 +33,10 @@ class TrialView:
     next: StepRequest | None = None
     wait: float | None = None
     message: str = ""
+    failed_step: str | None = None
     blocked: bool = False
     dropped: bool = False
+    twin: str | None = None
 
     @property
     def terminal(self) -> bool:
@@ -171,5 +174,6 @@ def _unfinished(
         next=chain.next,
         wait=chain.wait,
         message=message,
+        failed_step=chain.failed_step,
         blocked=chain.failed is not None and chain.failed.exit_code in ENVIRONMENT,
     )

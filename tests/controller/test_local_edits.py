@@ -4,9 +4,18 @@ import json
 import time
 from pathlib import Path
 
-from tests.controller.local_search import Ended, LocalSearch, finish, same_steps, specification, wait_until
+from tests.controller.local_search import (
+    REPOSITORY,
+    Ended,
+    LocalSearch,
+    finish,
+    same_steps,
+    specification,
+    wait_until,
+)
 from tests.controller.test_local_kill import attempt_of
 
+TASKS = REPOSITORY / "autosel_runtime" / "evaluate" / "tasks"
 Undisturbed = tuple[LocalSearch, Ended]
 # Longer than the loop takes to look again.
 A_WHILE_SECONDS = 2.0
@@ -90,3 +99,31 @@ def test_a_search_that_starts_suspended_waits(inputs: Path, tmp_path: Path) -> N
     assert not known_attempts(search)
     process.terminate()
     assert finish(process).code == 143
+
+
+def test_an_edit_that_a_run_would_refuse_at_its_start_is_reported_and_ignored(
+    inputs: Path, tmp_path: Path
+) -> None:
+    definition = tmp_path / "own.yaml"
+    definition.write_text((TASKS / "mmlu_choice.yaml").read_text())
+    task = {"name": "sums", "definition": str(definition), "uri": str(inputs / "items.jsonl")}
+    spec = specification(inputs, suspend=True, evaluation={"tasks": [task]})
+    search = LocalSearch(folder=tmp_path, spec=spec, environment={"CUDA_VISIBLE_DEVICES": "0"})
+    process = search.start()
+    wait_until(lambda: suspended(search) == "Suspended", "the suspended state", process)
+    before = search.json("search.json")
+    search.write(steps={"train": {"accelerator": {"kind": "nvidia", "count": 9}}}, parallelism=3)
+    time.sleep(A_WHILE_SECONDS)
+    definition.write_text("user: no metric\n")
+    search.write(steps={}, parallelism=3)
+    time.sleep(A_WHILE_SECONDS)
+    assert search.json("search.json") == before
+    process.terminate()
+    ended = finish(process)
+    assert ended.code == 143
+    assert (
+        "was not taken over: spec.steps.train.accelerator.count: the step asks for 9 nvidia devices"
+        in ended.err
+    )
+    assert f"was not taken over: {search.document}" in ended.err
+    assert str(definition) in ended.err

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from autosel_runtime.api.search import FailurePolicy
 from autosel_runtime.errors import AutoselError
-from controller.reconcile import StepResult
+from controller.reconcile import StepRequest, StepResult
+from controller.reconcile.model import Cause
 from controller.reconcile.retry import ENVIRONMENT, INVALID_INPUT, PERMANENT, verdict, wait_seconds
 from tests.controller.test_reconcile import failing, outcome_of
-from tests.controller.world import World, search
+from tests.controller.world import Outcome, World, search, succeed
 
 POLICY = FailurePolicy(retries=3)
 
@@ -66,6 +67,7 @@ def test_failures_of_the_environment_end_the_search_and_spoil_no_trial(code: int
     world = World(document=search(parallelism=2), answer=broken)
     state = world.run().state
     assert (state.stalled, state.message) == (True, "the disk is full")
+    assert state.cause == Cause(step=f"t00002.{step}", alone=True)
     assert not any(name.startswith("suggest-00004") for name, _ in world.log)
     while any(one.state == "running" for one in world.steps.values()):
         world.finish_one()
@@ -95,3 +97,41 @@ def test_a_baseline_that_meets_a_broken_environment_ends_the_search_too() -> Non
 
 def test_a_failure_keeps_its_verdict_whatever_its_reason_says() -> None:
     assert verdict(replace(failed(75), reason=""), POLICY, 1e9) == "retry"
+
+
+@pytest.mark.parametrize("step", ["prepare", "score", "suggest"])
+def test_the_step_that_stops_a_search_is_known_by_name_not_by_its_words(step: str) -> None:
+    """Another step may have said the same."""
+    said = "the disk is full"
+
+    def answer(request: StepRequest) -> Outcome:
+        return (73, said) if request.step == step else succeed(request)
+
+    world = World(document=search(), answer=answer)
+    state = world.run().state
+    assert state.cause is not None
+    assert state.cause.alone
+    assert state.cause.step.endswith(f".{step}")
+    assert (state.message, world.steps[state.cause.step].reason) == (said, said)
+
+
+def test_the_end_of_a_search_can_be_what_stops_it() -> None:
+    world = World(document=search(), answer=lambda r: (70, "no page") if r.step == "report" else succeed(r))
+    cause = world.run().state.cause
+    assert cause is not None
+    assert cause.step.endswith(".report")
+    world = World(
+        document=search(),
+        answer=lambda r: (70, "no") if r.name == "full-pool.evaluate-report" else succeed(r),
+    )
+    assert world.run().state.cause == Cause(step="full-pool.evaluate-report")
+
+
+def test_of_too_many_failures_the_last_one_is_the_cause_but_not_alone() -> None:
+    trials = {f"t{number:05d}" for number in range(1, 20)}
+    state = World(document=search(), answer=failing("train", 70, "broken", trials=trials)).run().state
+    assert state.cause == Cause(step="t00004.train", alone=False)
+
+
+def test_a_search_that_ends_well_has_no_cause() -> None:
+    assert World(document=search()).run().state.cause is None
