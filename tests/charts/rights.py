@@ -7,15 +7,14 @@ Rights = dict[tuple[str, str], set[str]]
 # What the controller may do in a watched namespace, apart from its lease: (group, resource) -> verbs.
 RIGHTS = {
     ("autosel.dev", "recipesearches"): {"get", "list", "watch"},
-    ("autosel.dev", "recipetrials"): {"get", "list", "watch", "create", "delete"},
+    ("autosel.dev", "recipetrials"): {"get", "list", "watch", "create"},
     ("autosel.dev", "recipesearches/status"): {"patch"},
     ("autosel.dev", "recipetrials/status"): {"patch"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "delete", "patch"},
-    ("", "pods"): {"get", "list", "watch"},
-    ("", "configmaps"): {"get", "list", "create", "delete"},
+    ("", "pods"): {"list", "watch"},
+    ("", "configmaps"): {"get", "create", "delete"},
     ("", "services"): {"get", "create", "delete"},
-    ("", "events"): {"create", "patch"},
-    ("events.k8s.io", "events"): {"create", "patch"},
+    ("", "events"): {"create"},
 }
 # A right that each role has in a namespace once it is bound and the chart's part of it is there.
 SIGN = {
@@ -39,7 +38,7 @@ def may(cluster: Cluster, role: str, verb: str, resource: str) -> bool:
 def wanted(scope: str) -> dict[str, Rights]:
     """What the controller's rights should be, by namespace."""
     definitions = {("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"}}
-    lease = {("coordination.k8s.io", "leases"): {"create", "get", "update", "patch"}}
+    lease = {("coordination.k8s.io", "leases"): {"create", "get", "patch"}}
     everywhere = RIGHTS | definitions if scope == "Cluster" else {}
     return {
         "team-a": everywhere or RIGHTS,

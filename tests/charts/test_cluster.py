@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.api.test_load import TRIAL
+from tests.charts import refusals
 from tests.charts.conftest import CHART, DEFINITIONS, PATIENCE, Cluster
 from tests.charts.rights import SIGN, may, rights_of, wanted
 from tests.kube.plane import until
@@ -36,23 +37,23 @@ SERVICE = {"metadata": {"name": "step", **TEAM_A}, "spec": {"clusterIP": "None",
 CONFIG_MAP = {"metadata": {"name": "step", **TEAM_A}, "data": {"document.json": "{}"}}
 EVENT = {
     "metadata": {"name": "started", **TEAM_A},
-    "eventTime": "2026-01-01T12:00:00.000000Z",
     "reason": "TrialStarted",
-    "action": "Start",
     "type": "Normal",
-    "reportingController": "autosel.dev/controller",
-    "reportingInstance": "a",
-    "note": "trial t00001",
-    "regarding": {"apiVersion": "autosel.dev/v1alpha1", "kind": "RecipeSearch", "name": "quick", **TEAM_A},
+    "message": "trial t00001",
+    "involvedObject": {
+        "apiVersion": "autosel.dev/v1alpha1",
+        "kind": "RecipeSearch",
+        "name": "quick",
+        **TEAM_A,
+    },
 }
 LEASE = {"metadata": {"name": "autosel", "namespace": "autosel-system"}}
 SEARCHES = "/apis/autosel.dev/v1alpha1/namespaces/team-a/recipesearches"
 TRIALS = "/apis/autosel.dev/v1alpha1/namespaces/team-a/recipetrials"
 JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
 CORE = "/api/v1/namespaces/team-a"
-EVENTS = "/apis/events.k8s.io/v1/namespaces/team-a/events"
+EVENTS = f"{CORE}/events"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/autosel-system/leases"
-ROLES = "/apis/rbac.authorization.k8s.io/v1"
 
 CONTROLLER = ("-l", "app.kubernetes.io/component=controller", "-n", "autosel-system")
 
@@ -145,7 +146,6 @@ def test_everything_the_controller_does_is_allowed(token: str, cluster: Cluster)
         allowed("POST", path, body)
         allowed("GET", f"{path}/step")
     allowed("POST", EVENTS, EVENT)
-    allowed("PATCH", f"{EVENTS}/started", {"series": {"count": 2, "lastObservedTime": EVENT["eventTime"]}})
     allowed("PATCH", f"{SEARCHES}/quick/status", {"status": {"summary": {"evaluations": "1/15"}}})
     allowed("PATCH", f"{TRIALS}/quick-t00001/status", {"status": {"state": "Running"}})
     allowed("PATCH", f"{JOBS}/step", {"spec": {"ttlSecondsAfterFinished": 60}})
@@ -156,7 +156,6 @@ def test_everything_the_controller_does_is_allowed(token: str, cluster: Cluster)
         f"{JOBS}/step",
         f"{CORE}/configmaps/step",
         f"{CORE}/services/step",
-        f"{TRIALS}/quick-t00001",
     ):
         allowed("DELETE", path)
     allowed("POST", LEASES, LEASE)
@@ -166,38 +165,7 @@ def test_everything_the_controller_does_is_allowed(token: str, cluster: Cluster)
 
 
 @pytest.mark.usefixtures("team_a")
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", f"{CORE}/secrets"),
-        ("GET", f"{CORE}/secrets/s3"),
-        ("GET", "/api/v1/secrets"),
-        ("GET", "/api/v1/namespaces/autosel-system/secrets"),
-        ("GET", "/api/v1/nodes"),
-        ("GET", "/api/v1/namespaces"),
-        ("GET", f"{CORE}/services"),
-        ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/recipetrials.autosel.dev"),
-        ("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
-        ("GET", "/apis/coordination.k8s.io/v1/namespaces/team-a/leases/autosel"),
-        ("GET", f"{LEASES}/other"),
-        ("GET", LEASES),
-        ("GET", f"{ROLES}/namespaces/team-a/roles"),
-        ("GET", "/apis/apps/v1/namespaces/autosel-system/deployments"),
-        ("POST", f"{CORE}/pods"),
-        ("POST", f"{CORE}/serviceaccounts"),
-        ("POST", "/api/v1/namespaces/autosel-system/serviceaccounts/autosel/token"),
-        ("POST", SEARCHES),
-        ("POST", f"{ROLES}/namespaces/team-a/rolebindings"),
-        ("PUT", f"{SEARCHES}/quick"),
-        ("PATCH", f"{SEARCHES}/quick"),
-        ("PATCH", f"{TRIALS}/any"),
-        ("PATCH", f"{CORE}/configmaps/any"),
-        ("DELETE", f"{SEARCHES}/quick"),
-        ("DELETE", f"{CORE}/pods/any"),
-        ("DELETE", f"{LEASES}/autosel"),
-        ("DELETE", JOBS),
-    ],
-)
+@pytest.mark.parametrize(("method", "path"), refusals.CALLS)
 def test_everything_else_is_refused(token: str, cluster: Cluster, method: str, path: str) -> None:
     status, answer = cluster.call_as(
         token, method, path, None if method in ("GET", "DELETE") else {"spec": {}}
@@ -205,8 +173,19 @@ def test_everything_else_is_refused(token: str, cluster: Cluster, method: str, p
     assert (status, answer["reason"]) == (403, "Forbidden")
 
 
+@pytest.mark.parametrize(("verb", "group", "resource"), refusals.VERBS)
+@pytest.mark.parametrize("namespace", ["team-a", "autosel-system", ""])
+def test_nobody_elses_rights_can_be_had(
+    token: str, cluster: Cluster, verb: str, group: str, resource: str, namespace: str
+) -> None:
+    asked = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+    review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    status, answer = cluster.call_as(token, "POST", review, {"spec": {"resourceAttributes": asked}})
+    assert (status, answer["status"]["allowed"]) == (201, False)
+
+
 def test_other_namespaces(token: str, scope: str, cluster: Cluster) -> None:
-    for path in (SEARCHES, TRIALS, JOBS, f"{CORE}/pods", f"{CORE}/configmaps"):
+    for path in (SEARCHES, TRIALS, JOBS, f"{CORE}/pods"):
         for other in (
             path.replace("/namespaces/team-a", "/namespaces/team-b"),
             path.replace("/namespaces/team-a", ""),

@@ -62,7 +62,7 @@ app.kubernetes.io/component: controller
   verbs: [get, list, watch]
 - apiGroups: [autosel.dev]
   resources: [recipetrials]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create]
 - apiGroups: [autosel.dev]
   resources: [recipesearches/status, recipetrials/status]
   verbs: [patch]
@@ -71,16 +71,16 @@ app.kubernetes.io/component: controller
   verbs: [get, list, watch, create, delete, patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [configmaps]  # the documents of steps
-  verbs: [get, list, create, delete]
+  verbs: [get, create, delete]
 - apiGroups: [""]
   resources: [services]  # names of the pods of a train step over several nodes
   verbs: [get, create, delete]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{/* The labels of Prometheus rules, monitors and dashboards of (dict "labels" LABELS "root" $). */}}
