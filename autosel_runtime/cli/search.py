@@ -3,12 +3,15 @@
 import signal
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
 from autosel_runtime.errors import AutoselError, NoInputError
+
+if TYPE_CHECKING:
+    from controller.reconcile.model import SearchState
 
 TERMINATED = 143
 
@@ -47,7 +50,7 @@ def run(
         outcome = run_search(document, folder, listen=display.show, warn=warn)
     finally:
         display.close()
-    _write_report(folder, stopped=outcome.state.stalled)
+    _write_report(folder, outcome.state)
     if outcome.state.finished:
         remove_scratch(folder)
     if outcome.state.stalled:
@@ -65,17 +68,19 @@ def _stop(_signal: int, _frame: Any) -> None:
     raise KeyboardInterrupt(TERMINATED)
 
 
-def _write_report(folder: Path, *, stopped: bool) -> None:
-    """Write the newest report; a search that stopped without pool and signals has none, which needs no words."""
+def _write_report(folder: Path, state: "SearchState") -> None:
+    """Write the newest report. A search that stopped without pool and signals has none, which needs no words, nor does
+    what the search itself stopped for."""
     from controller.local.report import report_of, write_report
 
     try:
         write_report(folder, report_of(folder))
     except NoInputError as error:
-        if not stopped:
+        if not state.stalled:
             note(f"no report: {error}")
     except AutoselError as error:
-        note(f"no report: {error}")
+        if str(error) not in state.message:
+            note(f"no report: {error}")
 
 
 def _tell(folder: Path, state: Any) -> None:

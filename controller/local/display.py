@@ -43,7 +43,7 @@ class Display:
                 continue
             self._told.add(key)
             if result.state == "failed" or not (first or _is_quiet(name, result)):
-                ends = plan.state.stalled and plan.state.message.endswith(result.reason)
+                ends = plan.state.cause is not None and plan.state.cause.step == name
                 self._event(*shown_name(name), outcome_words(result, reason=not ends))
         for trial in (*observed.trials, *plan.create):
             if trial.name not in self._trials:

@@ -15,6 +15,7 @@ import pytest
 from controller.local.display import Display
 from controller.local.words import short_seconds, shown_name, time_left_words
 from controller.reconcile import StepResult
+from controller.reconcile.model import Cause
 from tests.controller.test_reconcile import failing
 from tests.controller.world import World, search
 
@@ -151,3 +152,17 @@ def test_a_step_that_runs_shortens_the_time_left() -> None:
 )
 def test_short_times_have_a_tenth(seconds: float, text: str) -> None:
     assert short_seconds(seconds) == text
+
+
+def test_a_failure_that_sounds_like_the_one_that_stops_the_search_is_told_all_the_same() -> None:
+    broken = failing("train", 73, "the disk is full", trials={"full-pool"})
+    world = World(document=search(), answer=broken)
+    plan = world.run()
+    assert plan.state.cause == Cause(step="full-pool.train")
+    seen = world.observe()
+    both = replace(seen, steps={**seen.steps, "t00001.train": seen.steps["full-pool.train"]})
+    stream = io.StringIO()
+    Display(folder=Path(), stream=stream).show(both, plan)
+    told = [line for line in stream.getvalue().splitlines() if "the disk is full" in line]
+    assert len(told) == 1, "the other one is the run's error"
+    assert "t00001" in told[0]
