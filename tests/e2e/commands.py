@@ -24,8 +24,11 @@ def describe_logs_and_watch(search: Search) -> None:
     told = (described["name"], described["namespace"], described["state"])
     demand(told == (search.name, search.namespace, "running"), f"describe --json tells {told}")
     demand(search.name in _ask(search, "describe"), "describe does not name the search")
-    account = _ask(search, "logs", "--step", "score")
-    demand(account.strip(), "logs --step score prints nothing, though its pod has ended")
+    pod = search.pods("score", "Succeeded")[-1]["metadata"]["name"]
+    lines = search.cluster.run("logs", pod, "-n", search.namespace).split("\n")
+    printed = _ask(search, "logs", "--step", "score")
+    missing = [line for line in lines if line.strip() not in printed]
+    demand(not missing, f"logs --step score leaves out of {pod}: {missing[:3]}")
     _watch(search)
 
 
