@@ -198,6 +198,7 @@ def test_status_and_columns(kubectl: Kubectl) -> None:
 
 def test_null_is_the_same_as_nothing(kubectl: Kubectl) -> None:
     text = SEARCH.replace("model: ", "signals: {sae: null}\n  training: {maxSteps: null}\n  model: ")
+    text = text.replace("name: gsm8k", "name: gsm8k, limit: null")
     created = kubectl("create", "--dry-run=server", "-f", "-", text=text)
     assert created.returncode == 0, created.stderr
 

@@ -18,7 +18,7 @@ WHY = "all 1 of 1 records were rejected: not valid JSON (1)"
 
 def test_a_broken_pool_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "half.jsonl").write_text('{"instruction": "a", "outp')
-    (tmp_path / "items.jsonl").write_text('{"question": "a", "choices": ["a", "b"], "answer": 0}\n')
+    (tmp_path / "items.jsonl").write_text('{"question": "a", "choices": ["a", "b"], "answer": 0}\n' * 2)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     (tmp_path / "search.yaml").write_text(SEARCH)
