@@ -110,3 +110,8 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(number: int, noun: str, *, many: str | None = None) -> str:
+    """Return ``1 trial``, ``2 trials``; ``many`` is the noun of many where it takes more than an s."""
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autosel_runtime.recipe.columns import ArrayColumns, Pairs, Scalar, rank_of
+from autosel_runtime.recipe.columns import Pairs, Scalar, rank_of
+from tests.array_columns import ArrayColumns
 
 ROWS = 4000
 FAMILIES = ("coverage", "tradeoff", "skills", "rugged")

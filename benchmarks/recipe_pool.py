@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from autosel_runtime.api.search import Recipe
-from autosel_runtime.recipe.columns import ArrayColumns, Csr, Scalar
+from autosel_runtime.recipe.columns import Csr, Scalar
+from tests.array_columns import ArrayColumns
 
 BENCHMARKS = ("gpqa", "gsm8k", "bbh", "mmlu")
 SCALARS = ("words", "ifd", "varentropy", *(f"mona.{name}" for name in BENCHMARKS))

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from autosel_runtime.progress import Progress
+from autosel_runtime.progress import Progress, plural
 
 
 class Terminal(io.StringIO):
@@ -53,3 +53,13 @@ def test_short_work_is_silent() -> None:
     with Progress("score", total=3, stream=stream) as progress:
         progress.advance(3)
     assert stream.getvalue() == ""
+
+
+def test_a_noun_goes_with_its_number() -> None:
+    assert [plural(n, "sample") for n in (0, 1, 2, 1000)] == [
+        "0 samples",
+        "1 sample",
+        "2 samples",
+        "1,000 samples",
+    ]
+    assert [plural(n, "was", many="were") for n in (1, 2)] == ["1 was", "2 were"]

@@ -14,7 +14,7 @@ from autosel_runtime.errors import AutoselError, UsageError
 
 if TYPE_CHECKING:
     from autosel_runtime.cli.live import Lines, Table
-    from controller.cluster.connect import Question
+    from controller.cluster.question import Question
     from controller.views.describe import Description
     from controller.views.snapshot import Snapshot
 

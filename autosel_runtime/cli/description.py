@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from autosel_runtime.report.formats import count, points
+from autosel_runtime.report.formats import plural, points
 from controller.views.describe import Description
 from controller.views.rows import BASELINES, Row, totals_words
 
@@ -25,7 +25,8 @@ def _lines(found: Description) -> Iterator[str]:
     yield f"Budget: {', '.join(found.limits)}"
     yield ""
     if found.best is not None:
-        yield f"Best so far: {found.best.name}, {_score(found.best)}, {count(found.best.samples)} samples"
+        size = "" if found.best.samples is None else f", {plural(found.best.samples, 'sample')}"
+        yield f"Best so far: {found.best.name}, {_score(found.best)}{size}"
         yield f"  {found.best_recipe}"
     else:
         yield "Best so far: no trial has a score yet"

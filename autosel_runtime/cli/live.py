@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from autosel_runtime.cli.output import note, say
-from autosel_runtime.report.formats import NONE, count, points, shorten
+from autosel_runtime.report.formats import NONE, count, plural, points, shorten
 from controller.views.changes import changes, search_data, stamped, state_words
 from controller.views.rows import BASELINES, Row, rows, totals, totals_words
 from controller.views.snapshot import Snapshot
@@ -122,7 +122,7 @@ def picture(snapshot: Snapshot, *, room: int, trouble: str = "") -> Any:
     head = Text.assemble((snapshot.full_name, "bold"), f"  {state_words(snapshot)}")
     parts: list[Any] = [head, Text(totals_words(totals(snapshot))), table]
     if len(shown) < len(every):
-        parts.append(Text(f"{len(every) - len(shown)} more trials", style="dim"))
+        parts.append(Text(plural(len(every) - len(shown), "more trial"), style="dim"))
     if trouble:
         parts.append(Text(f"! {trouble}", style="yellow"))
     return Group(*parts)

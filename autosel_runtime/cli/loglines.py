@@ -10,7 +10,7 @@ import orjson
 from autosel_runtime.cli.output import note, say
 
 if TYPE_CHECKING:
-    from controller.cluster.connect import Question
+    from controller.cluster.question import Question
 
 
 @dataclass(frozen=True, kw_only=True)

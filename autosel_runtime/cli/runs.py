@@ -9,11 +9,12 @@ from autosel_runtime.cli.inputs import object_inputs
 from autosel_runtime.cli.output import Json, closed_is_broken, command, emit_json, example, folded, note, say
 from autosel_runtime.cli.target import RULE, Context, Kubeconfig, Namespace, Options, resolve
 from autosel_runtime.errors import InvalidDocumentError, OutputError, Problem, UsageError
+from autosel_runtime.progress import plural
 
 if TYPE_CHECKING:
     from autosel_runtime.api.resources import StorageSpec
     from autosel_runtime.report.model import Report
-    from controller.cluster.connect import Question
+    from controller.cluster.question import Question
     from controller.cluster.report import Records
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
@@ -156,7 +157,7 @@ def lock(
     if json_output:
         emit_json({"lock": str(path), **found.model_dump(mode="json", by_alias=True)})
     else:
-        say(f"{path}: trial {found.trial}, {found.chosen.size:,} samples")
+        say(f"{path}: trial {found.trial}, {plural(found.chosen.size, 'sample')}")
         say(f"digest {found.chosen.subset_digest}")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from autosel_runtime.cli.output import Json, command, emit_json, example, note, say
 from autosel_runtime.errors import AutoselError, NoInputError
+from autosel_runtime.progress import plural
 
 if TYPE_CHECKING:
     from controller.reconcile.model import SearchState
@@ -88,7 +89,7 @@ def _tell(folder: Path, state: Any) -> None:
     if state.best is not None:
         say(
             f"best {state.best}: {100 * state.best_score:.1f} ± {100 * state.best_stderr:.1f} points on the "
-            f"search half after {state.evaluations} evaluations"
+            f"search half after {plural(state.evaluations, 'evaluation')}"
         )
     if report.exists():
         say(f"report: {report}")

@@ -8,6 +8,7 @@ import typer
 from autosel_runtime.cli.inputs import local_model, named_path, object_inputs, read_recipe
 from autosel_runtime.cli.output import Json, command, emit_json, example, say
 from autosel_runtime.errors import DataError, OutputError, UsageError
+from autosel_runtime.progress import plural
 
 if TYPE_CHECKING:
     from autosel_runtime.api.pool import Target
@@ -113,7 +114,7 @@ def score(
         emit_json(manifest)
         return
     scalars = manifest["scalars"]
-    say(f"{len(scalars)} signals of {manifest['rows']:,} samples in {out}")
+    say(f"{plural(len(scalars), 'signal')} of {plural(manifest['rows'], 'sample')} in {out}")
     width = max(map(len, scalars), default=0)
     for name, column in sorted(scalars.items()):
         mean = "no value" if column["mean"] is None else f"mean {column['mean']:.4g}"
@@ -228,7 +229,7 @@ def materialize(
             {"out": str(out), "size": execution.size, "subset_digest": digest, "state": dict(execution.state)}
         )
         return
-    say(f"{execution.size:,} of {opened.rows:,} samples in {out}")
+    say(f"{execution.size:,} of {plural(opened.rows, 'sample')} in {out}")
     for index, step in enumerate(execution.trace, 1):
         why = "; ".join(f"{count:,} {reason}" for reason, count in step.reasons.items()) or "nothing dropped"
         say(f"  {index}. {step.operator}: {step.kept:,} left; {why}")

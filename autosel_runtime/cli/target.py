@@ -1,16 +1,14 @@
 """One word for two places: a path that exists is a run folder, anything else the name of a search in a cluster."""
 
+import importlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from autosel_runtime.errors import NoInputError, UnavailableError, UsageError
-
-if TYPE_CHECKING:
-    from controller.cluster.connect import Question
+from controller.cluster.question import Options, Question
 
 RULE = (
     "A path that exists is a run folder; anything else is the name of a search in the cluster of the kubeconfig. "
@@ -27,21 +25,7 @@ Context = Annotated[str | None, typer.Option(metavar="NAME", help="Context of th
 Kubeconfig = Annotated[str | None, typer.Option(metavar="FILE", help="Kubeconfig of the cluster.")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the command line says of the cluster."""
-
-    namespace: str | None = None
-    context: str | None = None
-    kubeconfig: str | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether anything speaks of a cluster."""
-        return any(option is not None for option in (self.namespace, self.context, self.kubeconfig))
-
-
-def resolve(name: str, options: Options) -> "Path | Question":
+def resolve(name: str, options: Options) -> Path | Question:
     """Return the run folder or the search in a cluster that ``name`` means; UsageError where it may mean both."""
     prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
     bare, path = name.removeprefix(prefix), Path(name)
@@ -62,9 +46,9 @@ def resolve(name: str, options: Options) -> "Path | Question":
     return _question(bare, options)
 
 
-def _question(name: str, options: Options) -> "Question":
+def _question(name: str, options: Options) -> Question:
     try:
-        from controller.cluster.connect import Question
+        importlib.import_module("controller.cluster.connect")
     except ModuleNotFoundError as error:
         if error.name != "aiohttp":
             raise
@@ -77,7 +61,7 @@ def _question(name: str, options: Options) -> "Question":
     )
 
 
-def spoken(question: Any) -> str:
+def spoken(question: Question) -> str:
     """Return the command-line form of a search, to be told in advice: ``quickstart -n ml``."""
     options = (
         ("-n", question.namespace),

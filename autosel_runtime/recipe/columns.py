@@ -5,16 +5,11 @@ Notation
     k   near-duplicate pairs
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from autosel_runtime.errors import DataError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,40 +95,6 @@ class Columns(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArrayColumns:
-    """Columns held in memory."""
-
-    rows: int
-    source_names: tuple[str, ...]
-    source_codes: NDArray[np.uint16]
-    scalars: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
-    group_columns: Mapping[str, NDArray[np.int32]] = field(default_factory=dict[str, NDArray[np.int32]])
-    pair_columns: Mapping[str, Pairs] = field(default_factory=dict[str, Pairs])
-    feature_columns: Mapping[str, Csr] = field(default_factory=dict[str, Csr])
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Names of everything held."""
-        return frozenset([*self.scalars, *self.group_columns, *self.pair_columns, *self.feature_columns])
-
-    def scalar(self, name: str) -> Scalar:
-        """Return a scalar column."""
-        return _look_up(self.scalars, name, "signal")
-
-    def groups(self, name: str) -> NDArray[np.int32]:
-        """Return group numbers."""
-        return _look_up(self.group_columns, name, "groups")
-
-    def pairs(self, name: str) -> Pairs:
-        """Return similar pairs."""
-        return _look_up(self.pair_columns, name, "pairs")
-
-    def features(self, name: str) -> Csr:
-        """Return sparse features."""
-        return _look_up(self.feature_columns, name, "features")
-
-
 def rank_of(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     """Return the stored order of ``values`` [n]: stable, ascending, missing (NaN) rows get n."""
     n = len(values)
@@ -150,11 +111,3 @@ def first_equal(pairs: Pairs, rows: int) -> NDArray[np.uint32]:
     equal = pairs.similarity == 1.0
     first[pairs.right[equal]] = pairs.left[equal]
     return first
-
-
-def _look_up(columns: Mapping[str, T], name: str, what: str) -> T:
-    try:
-        return columns[name]
-    except KeyError:
-        known = ", ".join(sorted(columns)) or "none"
-        raise DataError(f"{what} {name!r} does not exist; there are: {known}") from None

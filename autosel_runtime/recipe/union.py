@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from autosel_runtime.errors import DataError
 from autosel_runtime.recipe import mask as masks
@@ -21,6 +21,17 @@ class UnionParams(Params):
     trial: Ordinal | RecipeDigest = Field(
         description="Ordinal of an earlier trial, or the digest of its recipe.", examples=[3]
     )
+
+    @field_validator("trial", mode="wrap")
+    @classmethod
+    def _one_problem_for_both_forms(cls, value: object, check: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return check(value)
+        except ValidationError:
+            raise ValueError(
+                f"found {value!r:.200}; it is the ordinal of a trial (0 to 1,000,000), or the digest of its recipe "
+                "(sha256: and 64 hexadecimal digits)"
+            ) from None
 
 
 def trial_key(trial: int | str) -> str:

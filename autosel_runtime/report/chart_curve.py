@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from autosel_runtime.report import svg
 from autosel_runtime.report.chart_scores import LABELS, SHAPES, score_range
-from autosel_runtime.report.formats import points, with_interval
+from autosel_runtime.report.formats import plural, points, with_interval
 from autosel_runtime.report.model import Report, Trial
 
 NO_SCORE = "cross"
@@ -63,7 +63,7 @@ def _curve(report: Report, trials: Sequence[Trial], frame: Frame, *, beside: boo
     parts += [_incumbent_line(report, trials, x, y)]
     parts += [_trial_point(trial, x(i), y, frame, report, dense=dense) for i, trial in enumerate(trials)]
     label = (
-        f"Search-half score of {len(trials)} trials in order, with the incumbent's score as a line"
+        f"Search-half score of {plural(len(trials), 'trial')} in order, with the incumbent's score as a line"
         + (" and the baselines as horizontal lines" if baselines else "")
         + ". The table of trials holds the numbers."
     )

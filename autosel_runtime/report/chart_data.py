@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from autosel_runtime.report import svg
-from autosel_runtime.report.formats import count, duration, number, percent, shorten
+from autosel_runtime.report.formats import count, duration, number, percent, plural, shorten
 from autosel_runtime.report.model import Histogram, SourceShare, Step, StepUse, Trial
 
 # Steps in the order of their colours; a class ``s-<step>`` carries each.
@@ -108,7 +108,7 @@ def funnel(rows: int, steps: Sequence[Step]) -> list[Markup]:
             svg.rect(0, 0, 300 * before / rows, 6, "fill lost-rows", radius=3),
             svg.rect(0, 0, 300 * step.kept / rows, 6, "fill chosen", radius=3),
         ]
-        label = f"{count(before)} samples before the step, {count(step.kept)} after it"
+        label = f"{plural(before, 'sample')} before the step, {count(step.kept)} after it"
         bars.append(svg.root(300, 6, label, parts))
         before = step.kept
     return bars

@@ -3,7 +3,7 @@
 import re
 
 from autosel_runtime.report.explain import Counts, Example, Explanation
-from autosel_runtime.report.formats import count, number, percent, signed_points
+from autosel_runtime.report.formats import count, number, percent, plural, signed_points
 
 SHOWN_SIGNALS = 8
 SHOWN_SOURCES = 12
@@ -48,14 +48,14 @@ def _summary(found: Explanation) -> list[str]:
     counts = found.counts
     lines = [
         f"A {found.a} against B {found.b}",
-        f"A alone has {count(counts.only_a)} samples, B alone {count(counts.only_b)}, both {count(counts.both)}; "
+        f"A alone has {plural(counts.only_a, 'sample')}, B alone {count(counts.only_b)}, both {count(counts.both)}; "
         f"the overlap is {percent(found.jaccard)} of their union.",
     ]
     step = found.first_difference
     if step is None:
         return [*lines, "The recipes are equal."]
-    kept_a = "" if step.kept_a is None else f", {count(step.kept_a)} samples left"
-    kept_b = "" if step.kept_b is None else f", {count(step.kept_b)} samples left"
+    kept_a = "" if step.kept_a is None else f", {plural(step.kept_a, 'sample')} left"
+    kept_b = "" if step.kept_b is None else f", {plural(step.kept_b, 'sample')} left"
     return [
         *lines,
         f"The recipes part at step {step.step}. A: {step.a or 'no such step'}{kept_a}. "

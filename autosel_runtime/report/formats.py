@@ -6,6 +6,7 @@ Scores are fractions in 0..1 and are shown in points, 0 to 100, with one decimal
 from datetime import datetime
 
 from autosel_runtime.progress import format_seconds
+from autosel_runtime.progress import plural as plural  # the same words everywhere
 from autosel_runtime.report.model import Estimate
 
 MINUS = "\u2212"
@@ -112,11 +113,6 @@ def sentence(text: str) -> str:
     """Return ``text`` with a capital first letter and a full stop."""
     words = text.strip()
     return words[:1].upper() + words[1:] + ("" if not words or words[-1] in ".!?" else ".")
-
-
-def plural(number_of: int, noun: str) -> str:
-    """Return ``1 trial``, ``2 trials``."""
-    return f"{number_of:,} {noun}" + ("" if number_of == 1 else "s")
 
 
 def _minus(text: str) -> str:

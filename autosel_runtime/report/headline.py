@@ -166,7 +166,7 @@ def _comparison(chosen: Trial, gain: Gain, level: str) -> str:
 
 def _kept(chosen: Trial) -> str:
     if chosen.retain is None:
-        return "its subset" if chosen.size is None else f"{count(chosen.size)} samples"
+        return "its subset" if chosen.size is None else plural(chosen.size, "sample")
     if chosen.retain >= 1:
         return "the whole pool"
     return f"{percent(chosen.retain)} of the pool"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from autosel_runtime.report import chart_scores, marks, svg
-from autosel_runtime.report.formats import count, plural, points
+from autosel_runtime.report.formats import plural, points
 from autosel_runtime.report.lineage import Branch, lineage
 from autosel_runtime.report.model import Report, Trial
 
@@ -63,7 +63,7 @@ def _tree_row(
     trial = branch.trial
     root = not trial.changes or branch.depth == 0
     origin = f"from #{trial.parent}, {trial.origin}" if root and trial.parent is not None else trial.origin
-    size = [f"{count(trial.size)} samples"] if trial.size is not None else []
+    size = [plural(trial.size, "sample")] if trial.size is not None else []
     state = (
         [] if trial.state == "succeeded" else [trial.state + (f": {trial.message}" if trial.message else "")]
     )

@@ -183,7 +183,7 @@ def _tiles(report: Report, chosen: Trial | None) -> list[Tile]:
             )
         )
     if chosen is not None and chosen.size is not None:
-        whole = f"of {count(report.pool_rows)} samples" if report.pool_rows is not None else "samples"
+        whole = f"of {plural(report.pool_rows, 'sample')}" if report.pool_rows is not None else "samples"
         share = percent(chosen.retain) if chosen.retain is not None else count(chosen.size)
         tiles.append(Tile(label="Data kept", value=share, note=f"{count(chosen.size)} {whole}"))
     budget = report.budget

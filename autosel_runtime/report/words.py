@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import short
-from autosel_runtime.report.formats import count, number, percent
+from autosel_runtime.report.formats import count, number, percent, plural
 
 Params = Mapping[str, object]
 
@@ -83,7 +83,7 @@ def _amount(params: Params, size: str = "top_k") -> str | None:
     fraction, total = params.get("fraction"), params.get(size)
     if isinstance(fraction, int | float):
         return f"{percent(float(fraction))} of samples"
-    return f"{count(total)} samples" if isinstance(total, int) else None
+    return plural(total, "sample") if isinstance(total, int) else None
 
 
 def _cut(params: Params, what: str) -> str | None:

@@ -6,8 +6,10 @@ or its subset digest, and when no live trial nearly equals it in size and in eve
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from autosel_runtime.api.search import Recipe
+from autosel_runtime.progress import plural
 from autosel_runtime.search.features import Point
 from autosel_runtime.search.history import Origin, Realised, TrialRecord
 from autosel_runtime.search.space import Space, structure_problem
@@ -16,6 +18,16 @@ Materialise = Callable[[Recipe, int], Realised | str]
 
 SIZE_TOLERANCE = 0.005  # relative difference below which two sizes are nearly equal
 STATE_TOLERANCE = 0.01  # the same for every state quantity
+
+Refusal = Literal[
+    "against the rules",
+    "recipe was proposed before",
+    "no tries left",
+    "cannot be materialised",
+    "keeps too few samples",
+    "subset was proposed before",
+    "nearly equals a trial",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +118,7 @@ class Intake:
 
     def _check(
         self, recipe: Recipe, origin: Origin, parent: int | None, note: str
-    ) -> tuple[tuple[str, str], Candidate | None]:
+    ) -> tuple[tuple[Refusal | Literal[""], str], Candidate | None]:
         wished = origin == "seed"
         problem = (
             self.space.rules.problem(recipe)
@@ -126,7 +138,7 @@ class Intake:
         if isinstance(realised, str):
             return ("cannot be materialised", realised), None
         if realised.size < self.min_samples:
-            text = f"keeps {realised.size} samples; at least {self.min_samples} are needed"
+            text = f"keeps {plural(realised.size, 'sample')}; at least {self.min_samples:,} are needed"
             return ("keeps too few samples", text), None
         if self.known.has(realised):
             return ("subset was proposed before", "the same subset was proposed before"), None

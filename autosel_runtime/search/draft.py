@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autosel_runtime.api.search import SearchSettings
+from autosel_runtime.progress import plural
 from autosel_runtime.search.candidates import Candidate, Intake, Materialise, state_of
 from autosel_runtime.search.diagnostics import CandidateRow, ProposalDiagnostics, SurrogateState
 from autosel_runtime.search.history import Proposal, TrialRecord
@@ -59,10 +60,8 @@ class Draft:
 
     def exhausted(self) -> str:
         """Return the sentence that says why nothing new could be made."""
-        counts = (
-            ", ".join(f"{n} {why}" for why, n in sorted(self.intake.rejected.items())) or "nothing was drawn"
-        )
-        return f"no new recipe could be made: {counts}"
+        counts = ", ".join(refused(n, why) for why, n in sorted(self.intake.rejected.items()))
+        return f"no new recipe could be made: {counts or 'nothing was drawn'}"
 
     def nothing(self, policy: str, reason: str) -> tuple[None, ProposalDiagnostics]:
         """Return no proposal and the reason."""
@@ -148,6 +147,24 @@ class Draft:
             warnings=tuple(self.warnings),
             reason=reason,
         )
+
+
+# The reasons of ``Intake``, in words for one recipe and for many.
+REFUSED = {
+    "against the rules": ("recipe is against the rules", "recipes are against the rules"),
+    "recipe was proposed before": ("recipe was proposed before", "recipes were proposed before"),
+    "no tries left": ("recipe was not tried any more", "recipes were not tried any more"),
+    "cannot be materialised": ("recipe cannot be materialised", "recipes cannot be materialised"),
+    "keeps too few samples": ("recipe keeps too few samples", "recipes keep too few samples"),
+    "subset was proposed before": ("subset was proposed before", "subsets were proposed before"),
+    "nearly equals a trial": ("subset nearly equals a trial's", "subsets nearly equal those of trials"),
+}
+
+
+def refused(number: int, why: str) -> str:
+    """Return how many recipes were refused for a reason: ``1 recipe was proposed before``."""
+    one, many = REFUSED[why]
+    return plural(number, one, many=many)
 
 
 def _row(

@@ -37,15 +37,19 @@ class ObjectReader(io.RawIOBase):
         return self._size
 
     def readable(self) -> bool:
+        """Say that it can be read."""
         return True
 
     def seekable(self) -> bool:
+        """Say that any place of it can be read next."""
         return True
 
     def tell(self) -> int:
+        """Return the position of the next byte."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a position, which costs a request at the next read, and return it."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         position = start + offset
         if position < 0:
@@ -56,6 +60,7 @@ class ObjectReader(io.RawIOBase):
         return position
 
     def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` from here on; return how many bytes came, 0 at the end."""
         wanted = min(len(buffer), self._size - self._position)
         if wanted <= 0:
             return 0
@@ -65,6 +70,7 @@ class ObjectReader(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
+        """Leave the connection."""
         self._drop()
         super().close()
 

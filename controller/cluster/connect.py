@@ -18,6 +18,7 @@ from autosel_runtime.errors import (
     NoInputError,
     TransientError,
 )
+from controller.cluster.question import Question
 from controller.cluster.refusals import sentence_of_refusal
 from controller.kube.auth import Access, find_access
 from controller.kube.client import Client, open_client
@@ -32,21 +33,6 @@ from controller.kube.errors import (
 from controller.kube.rate import RateLimit
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """Which search, and how its cluster is reached; None is what the kubeconfig says."""
-
-    name: str
-    namespace: str | None = None
-    context: str | None = None
-    kubeconfig: str | None = None
-
-    @property
-    def explicit(self) -> bool:
-        """Whether any option speaks of a cluster."""
-        return any(option is not None for option in (self.namespace, self.context, self.kubeconfig))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +55,7 @@ def access_of(question: Question) -> Access:
     try:
         access = find_access(kubeconfig=question.kubeconfig, context=question.context, plugins=True)
     except ConfigError as error:
-        if question.explicit or os.environ.get("KUBECONFIG") or "there is no kubeconfig" not in str(error):
+        if question.given or os.environ.get("KUBECONFIG") or "there is no kubeconfig" not in str(error):
             raise
         raise NoInputError(
             f"{question.name} is not a run folder, and no cluster can be asked for a search of that name: {error}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from autosel_runtime.progress import plural
 from controller.kube.conditions import status_of
 from controller.kube.names import MAX_NAME
 from controller.kube.records import timestamp
@@ -31,7 +32,7 @@ def search_events(previous: Status | None, status: Status) -> list[Event]:
     before = previous or {}
     events: list[Event] = []
     if previous is None:
-        events.append(_normal("Accepted", f"search of {status['progress']['max']} evaluations"))
+        events.append(_normal("Accepted", f"search of {plural(status['progress']['max'], 'evaluation')}"))
     best, old = status.get("best"), before.get("best")
     if best and (old is None or best["trial"] != old["trial"]):
         events.append(_normal("NewBest", f"{best['trial']} scored {100 * best['score']:.2f} %"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from autosel_runtime.progress import plural
 from controller.local.words import intent_words, outcome_words, progress_words, shown_name, time_left_words
 from controller.reconcile.model import Observed, Plan, StepResult
 
@@ -51,7 +52,8 @@ class Display:
                 if not first:
                     self._event(trial.name, "new", intent_words(trial))
         if first and self._told:
-            self._line(f"going on: {len(self._told)} steps and {len(self._trials)} trials are there already")
+            there = f"{plural(len(self._told), 'step')} and {plural(len(self._trials), 'trial')}"
+            self._line(f"going on: {there} are there already")
         message = plan.state.message
         if plan.state.stalled:  # why is said once, as the run's error, when all has ended
             running = any(result.state == "running" for result in observed.steps.values())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from autosel_runtime.progress import format_seconds
+from autosel_runtime.progress import format_seconds, plural
 from autosel_runtime.report.headline import overlap_words
 from autosel_runtime.report.words import recipe_words
 from controller.reconcile.model import Observed, StepResult, Trial
@@ -30,7 +30,7 @@ def intent_words(trial: Trial) -> str:
     if trial.role == "untuned":
         return "the model as it is"
     words = recipe_words(trial.recipe)
-    return words if trial.size is None else f"{trial.size:,} samples: {words}"
+    return words if trial.size is None else f"{plural(trial.size, 'sample')}: {words}"
 
 
 def outcome_words(result: StepResult, *, reason: bool = True) -> str:
@@ -91,19 +91,19 @@ def _facts(summary: Mapping[str, Any]) -> str:
         score = summary["objective"]
         parts.append(f"score {100 * score['mean']:.1f} ± {100 * score['stderr']:.1f}")
     if "rows" in summary:
-        parts.append(f"{summary['rows']:,} samples")
+        parts.append(plural(summary["rows"], "sample"))
     if isinstance(summary.get("signals"), list):
-        parts.append(f"{len(summary['signals']) + summary.get('signals_left_out', 0)} signals")
+        parts.append(plural(len(summary["signals"]) + summary.get("signals_left_out", 0), "signal"))
     if summary.get("overlap"):
         parts += [
             overlap_words(task, *counts) for task, counts in list(summary["overlap"].items())[:SHOWN_TASKS]
         ]
         more = len(summary["overlap"]) - SHOWN_TASKS + summary.get("overlap_left_out", 0)
-        parts += [f"the same of {more} more tasks"] if more > 0 else []
+        parts += [f"the same of {plural(more, 'more task')}"] if more > 0 else []
     if "final_loss" in summary:
         parts.append(f"loss {summary['final_loss']:.3f}, {summary['tokens_per_second']:,.0f} tokens/s")
     if "size" in summary and "subset_digest" in summary:
-        parts.append(f"{summary['size']:,} samples")
+        parts.append(plural(summary["size"], "sample"))
     if "headline" in summary:
         parts.append(str(summary["headline"]))
     elif "chosen" in summary:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autosel_runtime.api.recipe_search import RecipeSearchSpec
+from autosel_runtime.progress import plural
 from controller.reconcile.model import StepResult
 from controller.reconcile.trials import TrialView
 
@@ -53,11 +54,11 @@ def exhausted(spec: RecipeSearchSpec, used: Usage, *, seconds: float) -> str | N
     """Say why no further trial may be proposed, or None while one may. Trials on their way are reserved."""
     budget = spec.budget
     if used.evaluations + used.active >= budget.evaluations:
-        return f"budget of {budget.evaluations} evaluations"
+        return f"budget of {plural(budget.evaluations, 'evaluation')}"
     if budget.accelerator_seconds is not None and used.accelerator_seconds >= budget.accelerator_seconds:
-        return f"budget of {budget.accelerator_seconds} accelerator-seconds"
+        return f"budget of {plural(budget.accelerator_seconds, 'accelerator-second')}"
     if budget.deadline_seconds is not None and seconds >= budget.deadline_seconds:
-        return f"deadline of {budget.deadline_seconds} seconds"
+        return f"deadline of {plural(budget.deadline_seconds, 'second')}"
     return None
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from autosel_runtime.report.formats import count, points
+from autosel_runtime.report.formats import plural, points
 from controller.views.rows import Row, rows, totals, totals_words
 from controller.views.snapshot import Snapshot
 
@@ -69,7 +69,7 @@ def trial_words(row: Row) -> str:
     elif row.note:
         parts.append(row.note)
     if row.samples is not None:
-        parts.append(f"{count(row.samples)} samples")
+        parts.append(plural(row.samples, "sample"))
     return ", ".join(parts)
 
 

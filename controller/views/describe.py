@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autosel_runtime.progress import format_seconds
+from autosel_runtime.progress import format_seconds, plural
 from autosel_runtime.report.words import recipe_words
 from controller.local.words import progress_words
 from controller.reconcile.search import reconcile
@@ -137,7 +137,7 @@ def _spec_words(snapshot: Snapshot) -> dict[str, str]:
         "model": f"{spec.model.uri}, tuned by {spec.training.method}",
         "objective": _some([f"{task.name} x {task.weight:g}" for task in spec.evaluation.tasks]),
         "search": f"{spec.search.proposer} proposals ranked by {spec.search.ranker}, seed {spec.search.seed}",
-        "parallelism": f"{spec.parallelism} trials at once",
+        "parallelism": f"{plural(spec.parallelism, 'trial')} at once",
         "training": f"{accelerator.count} {accelerator.kind} a trial"
         if accelerator.kind != "none"
         else "no accelerator",
@@ -150,7 +150,7 @@ def _spec_words(snapshot: Snapshot) -> dict[str, str]:
 
 def _limits(snapshot: Snapshot) -> list[str]:
     budget = snapshot.observed.search.spec.budget
-    limits = [f"{budget.evaluations} evaluations"]
+    limits = [plural(budget.evaluations, "evaluation")]
     if budget.accelerator_seconds is not None:
         limits.append(f"{budget.accelerator_seconds / 3600:.3g} accelerator hours")
     if budget.deadline_seconds is not None:

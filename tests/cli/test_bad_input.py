@@ -231,7 +231,7 @@ def test_a_pool_of_one_is_a_pool() -> None:
     answer = autosel(
         "materialize", "single", "all.yaml", "--signals", "single_signals", "--out", "single_subset"
     )
-    assert (answer.code, answer.out.splitlines()[0]) == (0, "1 of 1 samples in single_subset")
+    assert (answer.code, answer.out.splitlines()[0]) == (0, "1 of 1 sample in single_subset")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from autosel_runtime.recipe import mask as masks
-from autosel_runtime.recipe.columns import ArrayColumns, Csr, Pairs, Scalar, rank_of
+from autosel_runtime.recipe.columns import Csr, Pairs, Scalar, rank_of
+from tests.array_columns import ArrayColumns
 
 FLOOR = 0.5
 SCALARS = (

@@ -100,6 +100,15 @@ def test_problems_name_place_and_what_is_allowed(step, expected):
     assert any(problem.startswith(expected) for problem in problems), problems
 
 
+@pytest.mark.parametrize("trial", ["x", -1, 1.5, [3], None, "sha256:" + "g" * 64])
+def test_a_trial_that_is_none_is_one_problem_with_both_forms(trial: object) -> None:
+    (problem,) = validate_recipe(recipe(("union", {"trial": trial})))
+    assert problem == (
+        f"steps[0].params.trial: found {trial!r}; it is the ordinal of a trial (0 to 1,000,000), or the digest of its "
+        "recipe (sha256: and 64 hexadecimal digits)"
+    )
+
+
 def test_valid_recipes_have_no_problem():
     good = recipe(
         ("random_subset", {"size": 10}),

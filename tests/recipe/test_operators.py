@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import DataError
 from autosel_runtime.recipe import mask as masks
-from autosel_runtime.recipe.columns import ArrayColumns, Scalar, rank_of
+from autosel_runtime.recipe.columns import Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.mixing import softmax
 from autosel_runtime.recipe.neighbours import repeats
 from autosel_runtime.recipe.prepared import prepare
 from autosel_runtime.recipe.selection import apportion, exact_share, mix
+from tests.array_columns import ArrayColumns
 from tests.recipe import oracle
 from tests.recipe.pools import FLOOR, cuts, directions, make_pool, pools, scalar, small_spans
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosel_runtime.recipe import mask as masks
-from autosel_runtime.recipe.columns import ArrayColumns, Csr
+from autosel_runtime.recipe.columns import Csr
 from autosel_runtime.recipe.prepared import prepare
 from autosel_runtime.recipe.state import pool_statistics, state_vector
+from tests.array_columns import ArrayColumns
 from tests.recipe import oracle
 from tests.recipe.pools import pools, scalar, small_spans
 

@@ -15,11 +15,12 @@ import numpy as np
 from autosel_runtime.api.recipe_search import RecipeSearch
 from autosel_runtime.api.search import Recipe, RecipeStep
 from autosel_runtime.digest import digest
-from autosel_runtime.recipe.columns import ArrayColumns, Scalar, rank_of
+from autosel_runtime.recipe.columns import Scalar, rank_of
 from autosel_runtime.recipe.model import StepTrace
 from autosel_runtime.report.build import build_report
 from autosel_runtime.report.inputs import ItemScores, ReportInputs, SearchProgress, TaskScore, TrialInput
 from autosel_runtime.report.model import Digests, Estimate, Report, StepUse
+from tests.array_columns import ArrayColumns
 
 TASKS = {"gpqa": (448, 0.27), "gsm8k": (1319, 0.55), "bbh": (920, 0.29), "mmlu": (1800, 0.57)}
 OUTSIDE = {"graphwiz": (600, 0.37), "nlgraph": (620, 0.56)}

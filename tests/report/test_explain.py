@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from autosel_runtime.api.search import Recipe
 from autosel_runtime.errors import DataError
 from autosel_runtime.recipe import mask as masks
-from autosel_runtime.recipe.columns import ArrayColumns, Scalar, rank_of
+from autosel_runtime.recipe.columns import Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.report.explain import Explanation, SampleText, Side, explain
 from autosel_runtime.report.explain_text import explanation_markdown, explanation_text
+from tests.array_columns import ArrayColumns
 from tests.report.sample import columns, recipe, step
 
 EVERYTHING = recipe()

@@ -11,12 +11,13 @@ import pytest
 from autosel_runtime.errors import DataError, NoInputError
 from autosel_runtime.recipe import mask as masks
 from autosel_runtime.recipe.catalog import recipe_digest
-from autosel_runtime.recipe.columns import ArrayColumns, Csr, Pairs, Scalar, rank_of
+from autosel_runtime.recipe.columns import Csr, Pairs, Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.report.column_digest import column_digest, ids_digest
 from autosel_runtime.report.lock import make_lock
 from autosel_runtime.report.lock_file import Lock, LockedFile, lock_text, read_lock
 from autosel_runtime.report.lock_verify import verify_lock
+from tests.array_columns import ArrayColumns
 from tests.report.sample import columns, recipe, step
 
 ROWS = 400

@@ -27,6 +27,8 @@ EXAMPLES = [
      "Drop exact duplicates, keeping the one with the highest quality"),
     (step("semdedup", threshold=0.88), "Drop samples with near-equal SAE features, above 0.88 cosine"),
     (step("random_subset", size=45000), "Draw 45,000 samples at random"),
+    (step("random_subset", size=1), "Draw 1 sample at random"),
+    (step("ifd_filter", top_k=1), "Keep the 1 sample with the highest IFD"),
     (step("random_subset", fraction=0.5, strategy="balanced", seed=7),
      "Draw 50\u202f% of samples at random, equally many of each source (seed 7)"),
     (step("source_mix", fraction=0.5, weights={"a": 3.0, "b": 1.0}),

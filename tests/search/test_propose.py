@@ -1,5 +1,6 @@
 """The promises of ``propose``: replay, no repeats, bounds, honesty when nothing can be proposed."""
 
+import re
 import random
 import subprocess
 import sys
@@ -191,7 +192,7 @@ def test_a_pool_of_one_row_ends_with_a_reason() -> None:
     assert "no new recipe could be made" in diagnostics.reason
     none, diagnostics = world.ask(SearchSettings(min_samples=2), [], count=3)
     assert none == []
-    assert "keeps too few samples" in diagnostics.reason
+    assert re.search("1 recipe keeps too few samples|[2-9] recipes keep too few samples", diagnostics.reason)
 
 
 def test_without_usable_operators_nothing_is_proposed() -> None:

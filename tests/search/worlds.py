@@ -9,7 +9,7 @@ import numpy as np
 from autosel_runtime.api.search import Recipe, SearchSettings
 from autosel_runtime.errors import AutoselError
 from autosel_runtime.recipe.catalog import CATALOG, recipe_digest
-from autosel_runtime.recipe.columns import ArrayColumns, Scalar, rank_of
+from autosel_runtime.recipe.columns import Scalar, rank_of
 from autosel_runtime.recipe.execute import execute
 from autosel_runtime.recipe.facts import PoolFacts
 from autosel_runtime.recipe.prepared import prepare
@@ -18,6 +18,7 @@ from autosel_runtime.search.history import Proposal, Realised, TrialRecord
 from autosel_runtime.search.llm_proposer import Completion
 from autosel_runtime.search.propose import as_pending, propose
 from autosel_runtime.search.space import Space, space_of
+from tests.array_columns import ArrayColumns
 
 SIGNALS = ("ifd", "quality", "varentropy", "words", "ngram_entropy")
 
