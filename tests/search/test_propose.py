@@ -1,7 +1,7 @@
 """The promises of ``propose``: replay, no repeats, bounds, honesty when nothing can be proposed."""
 
-import re
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
