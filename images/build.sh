@@ -34,7 +34,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-[ -n "$base" ] || [ "$name" != runtime-npu ] || base=quay.io/ascend/cann:8.3.rc1-910b-ubuntu22.04-py3.11
+[ -n "$base" ] || [ "$name" != runtime-npu ] || base=quay.io/ascend/cann:9.1.0-910b-ubuntu22.04-py3.11
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

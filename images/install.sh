@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fills the environment /opt/autosel while an image is built; used by the Dockerfile.
-# usage: install.sh dependencies REQUIREMENT...   everything but autosel itself; UNLOCKED: lines of the lock to leave out
+# usage: install.sh dependencies REQUIREMENT...   everything but autosel itself
 #        install.sh package                       autosel itself, below /package
 # pip's settings are the secret pip.conf; /wheels is a mounted folder of wheels, which may be empty.
 set -eu
@@ -12,11 +12,10 @@ compile() { /opt/autosel/bin/python -m compileall --invalidation-mode unchecked-
 case $1 in
   dependencies)
     shift
-    grep -v "${UNLOCKED:-^$}" requirements.lock > /tmp/constraints
     # Against empty packages, so that a change of the source leaves this layer as it is.
     mkdir autosel_runtime controller
     touch autosel_runtime/__init__.py controller/__init__.py README.md LICENSE
-    pip install --find-links /wheels -c /tmp/constraints "$@"
+    pip install --find-links /wheels -c requirements.lock "$@"
     pip check
     pip uninstall --yes autosel setuptools
     rm -rf build ./*.egg-info
