@@ -9,10 +9,11 @@ import yaml
 
 from autosel_runtime.report.lock_file import lock_text
 from tests.cli.calls import autosel
-from tests.controller.local_search import specification, write_inputs
+from tests.controller.local_search import LocalSearch, specification, write_inputs
 from tests.controller.test_rebuild import MODEL, lock_of
 from tests.llm.test_client import Server, chat, server  # noqa: F401  (a fixture)
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed, seaweed
+from tests.tiny_model import build_model
 
 BUCKET = "s3://inputs/mine"
 
@@ -149,3 +150,23 @@ def test_what_is_not_in_the_bucket(files: Path, line: str) -> None:
     assert answer.code == 66, answer.err
     assert answer.err.splitlines()[-1].startswith("error: s3://inputs/no does not exist at http://127.0.0.1:")
     assert not Path("o").exists()
+
+
+def test_transfer_takes_a_model_from_a_bucket(files: Path, bucket: Seaweed, tmp_path: Path) -> None:
+    baselines = {"untuned": True, "randomSubset": False, "fullPool": False}
+    search = LocalSearch(
+        folder=tmp_path / "search",
+        spec=specification(files, budget={"evaluations": 1}, parallelism=1, baselines=baselines),
+    )
+    ended = search.run()
+    assert ended.code == 0, ended.err
+    build_model(tmp_path / "other", seed=5)
+    upload(bucket, tmp_path / "other", "other")
+    there = autosel("transfer", search.out, "s3://inputs/other", "--json")
+    assert there.code == 0, there.err
+    own, found = there.json["models"]
+    assert (own["searched"], found["searched"], found["model"]) == (True, False, "s3://inputs/other")
+    here = autosel("transfer", search.out, tmp_path / "other", "--json")
+    assert here.code == 0, here.err
+    assert {**here.json["models"][1], "model": found["model"]} == found
+    assert "tuning" not in here.err, "the same model has the same scores, wherever it lies"
