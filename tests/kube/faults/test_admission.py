@@ -1,5 +1,6 @@
 """Fault 19 on a real API server: quotas, limit ranges and webhooks that refuse what a search needs."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +108,14 @@ def test_fault_19_a_webhook_that_shuts_out_every_write_leaves_others_alone(
     bench.plane.must("create", "namespace", other.namespace)
     both = f"--namespaces={bench.namespace},{other.namespace}"
     lease = f"--lease-namespace={other.namespace}"
-    with (
-        bench.kubelet() as kubelet,
-        other.kubelet() as others,
-        bench.operator("both", both, lease) as operator,
-    ):
+    operator = bench.operator("both", both, lease)
+    with ExitStack() as stack, bench.kubelet() as kubelet, other.kubelet() as others:
+        stack.callback(operator.kill)
         bench.create(**SMALL)
+        other.create(**SMALL)
         with webhook(bench.plane, bench.namespace, tmp_path, judge=None, rule=EVERYTHING):
+            operator.start()
             until(lambda: "failed calling webhook" in operator.log(), what="the log tells it")
-            other.create(**SMALL)
             assert end_of(other, others) == calm
             seen = len(kubelet.jobs_seen)
         assert seen < len(calm["done"]), "the search was held up"
