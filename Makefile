@@ -10,7 +10,7 @@ quickstart: .venv/installed  ## a real search on this machine, in minutes; repor
 	$(BIN)/autosel run examples/quickstart/search.yaml --out runs/quickstart
 
 test: .venv/installed lint  ## lint, types, layers and all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 30 --durations-min 5
 
 e2e: .venv/installed  ## the operator on a real node: docs/testing.md says what it needs
 	tests/e2e/run.sh

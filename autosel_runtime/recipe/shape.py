@@ -1,7 +1,7 @@
 """What an extension's operators and hooks must be: their fields, whose types nobody has checked before."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -24,8 +24,10 @@ def operator_faults(operator: Operator) -> Iterator[str]:
     if not _is_name(values["name"]):
         yield _must("name", _NAMES, values["name"])
     params = values["params"]
-    is_schema = inspect.isclass(params) and issubclass(params, Params)
-    if not is_schema:
+    known: Container[str] = ()
+    if inspect.isclass(params) and issubclass(params, Params):
+        known = params.model_fields
+    else:
         yield _must("params", "a class derived from autosel_runtime.recipe.operator.Params", values["params"])
     if values["family"] not in get_args(Family):
         yield _must("family", f"one of {', '.join(get_args(Family))}", values["family"])
@@ -38,7 +40,6 @@ def operator_faults(operator: Operator) -> Iterator[str]:
     for name in ("adds", "searchable", "by_default"):
         if not isinstance(values[name], bool):
             yield _must(name, "True or False", values[name])
-    known = params.model_fields if is_schema else {}
     if not isinstance(values["scalars"], tuple) or any(name not in known for name in values["scalars"]):  # pyright: ignore[reportUnknownVariableType]
         yield _must("scalars", "a tuple of names of parameters", values["scalars"])
     tunables = values["tunables"]
