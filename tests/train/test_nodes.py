@@ -55,7 +55,9 @@ class Pods:
             output=output,
             trial="t00001",
         )
-        document = search(training=TRAINING, steps={"train": {"nodes": nodes}}, storage={"uri": "s3://bucket/p"})
+        document = search(
+            training=TRAINING, steps={"train": {"nodes": nodes}}, storage={"uri": "s3://bucket/p"}
+        )
         manifests = render_step(request, document, owner=OWNER, settings=SETTINGS)
         container = manifests.job["spec"]["template"]["spec"]["containers"][0]
         step = json.loads(manifests.config_map["data"]["step.json"])
