@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cluster_bench import Asking
-from tests.kube.operating import Bench
+from tests.kube.operating import Bench, in_namespace
 from tests.kube.plane import Plane, plane
 
 __all__ = ["ask", "bench", "plane"]
@@ -16,10 +16,8 @@ COUNT = iter(range(1000))
 @pytest.fixture
 def bench(plane: Plane, tmp_path: Path) -> Iterator[Bench]:
     """A namespace of its own for one search."""
-    namespace = f"cli{next(COUNT)}"
-    plane.must("create", "namespace", namespace)
-    yield Bench(plane=plane, namespace=namespace, folder=tmp_path)
-    plane.kubectl("delete", "namespace", namespace, "--wait=false")
+    with in_namespace(plane, f"cli{next(COUNT)}", tmp_path) as own:
+        yield own
 
 
 @pytest.fixture

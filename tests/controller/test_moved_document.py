@@ -18,21 +18,26 @@ def known(out: Path, document: RecipeSearch, base: Path) -> str:
     return str(read_identity(out)[0]["base"])
 
 
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A run folder, and two folders for documents that are not there yet."""
+    out = tmp_path / "run"
+    out.mkdir()
+    return out, tmp_path / "old", tmp_path / "new"
+
+
 @pytest.mark.parametrize("uri", [None, "s3://bucket/p", "/data/store"])
 def test_a_store_that_does_not_depend_on_the_documents_folder_lets_it_move(
     tmp_path: Path, uri: str | None
 ) -> None:
     document = search(storage={} if uri is None else {"uri": uri})
-    out, old, new = tmp_path / "run", tmp_path / "old", tmp_path / "new"
-    out.mkdir()
+    out, old, new = folders(tmp_path)
     assert known(out, document, old) == str(old)
     assert known(out, document, new) == str(new)
 
 
 def test_a_relative_store_that_stays_behind_is_a_refusal(tmp_path: Path) -> None:
     document = search(storage={"uri": "store"})
-    out, old, new = tmp_path / "run", tmp_path / "old", tmp_path / "new"
-    out.mkdir()
+    out, old, new = folders(tmp_path)
     known(out, document, old)
     (old / "store").mkdir()
     with pytest.raises(
@@ -49,8 +54,7 @@ def test_a_relative_store_that_stays_behind_is_a_refusal(tmp_path: Path) -> None
 
 def test_a_relative_store_behind_a_link_is_the_same(tmp_path: Path) -> None:
     document = search(storage={"uri": "store"})
-    out, old, new = tmp_path / "run", tmp_path / "old", tmp_path / "new"
-    out.mkdir()
+    out, old, new = folders(tmp_path)
     known(out, document, old)
     (old / "store").mkdir()
     new.mkdir()

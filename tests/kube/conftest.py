@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kube.operating import Bench
+from tests.kube.operating import Bench, in_namespace
 from tests.kube.plane import Plane, plane
 
 __all__ = ["plane"]
@@ -17,7 +17,5 @@ NUMBERS = count()
 @pytest.fixture
 def bench(plane: Plane, tmp_path: Path) -> Iterator[Bench]:
     """A namespace of its own, for one search."""
-    namespace = f"t{next(NUMBERS)}"
-    plane.must("create", "namespace", namespace)
-    yield Bench(plane=plane, namespace=namespace, folder=tmp_path)
-    plane.kubectl("delete", "namespace", namespace, "--wait=false")
+    with in_namespace(plane, f"t{next(NUMBERS)}", tmp_path) as own:
+        yield own

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -247,3 +247,17 @@ class Bench:
     def jobs(self) -> list[str]:
         """Names of the Jobs that exist."""
         return sorted(job["metadata"]["name"] for job in self.all(JOBS.plural))
+
+
+@contextlib.contextmanager
+def in_namespace(plane: Plane, namespace: str, folder: Path) -> Iterator[Bench]:
+    """Give a bench a namespace of its own, which goes at the end."""
+    plane.must("create", "namespace", namespace)
+    yield Bench(plane=plane, namespace=namespace, folder=folder)
+    plane.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def operator_of_both(one: Bench, other: Bench) -> OperatorProcess:
+    """One operator for two namespaces, its lease in the second; not started yet."""
+    both = f"--namespaces={one.namespace},{other.namespace}"
+    return one.operator("both", both, f"--lease-namespace={other.namespace}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.kube.ends import SMALL, end_of, plain
-from tests.kube.operating import Bench
+from tests.kube.operating import Bench, operator_of_both
 from tests.kube.plane import Object, until
 from tests.kube.webhook import EVERYTHING, JOBS, webhook
 
@@ -101,14 +101,10 @@ def test_fault_19_a_webhook_that_does_not_answer_is_told_and_waited_for(
 
 
 def test_fault_19_a_webhook_that_shuts_out_every_write_leaves_others_alone(
-    bench: Bench, calm: dict[str, Any], tmp_path: Path
+    bench: Bench, other: Bench, calm: dict[str, Any], tmp_path: Path
 ) -> None:
     """Not even a status can be written, so the log tells it; another search of the same operator goes on."""
-    other = Bench(plane=bench.plane, namespace=f"{bench.namespace}-other", folder=tmp_path)
-    bench.plane.must("create", "namespace", other.namespace)
-    both = f"--namespaces={bench.namespace},{other.namespace}"
-    lease = f"--lease-namespace={other.namespace}"
-    operator = bench.operator("both", both, lease)
+    operator = operator_of_both(bench, other)
     with ExitStack() as stack, bench.kubelet() as kubelet, other.kubelet() as others:
         stack.callback(operator.kill)
         bench.create(**SMALL)

@@ -1,11 +1,10 @@
 """Faults 15 and 19 on a real API server: namespaces on their way out, and objects that a finalizer keeps."""
 
-from pathlib import Path
 from typing import Any
 
 from tests.kube.ends import SMALL, end_of
 from tests.kube.keeping import held_controllers, keep
-from tests.kube.operating import Bench
+from tests.kube.operating import Bench, operator_of_both
 from tests.kube.plane import until
 
 
@@ -15,13 +14,9 @@ def train_job(bench: Bench, number: int) -> str | None:
 
 
 def test_fault_19_a_namespace_that_is_being_deleted_is_told_and_others_go_on(
-    bench: Bench, calm: dict[str, Any], tmp_path: Path
+    bench: Bench, other: Bench, calm: dict[str, Any]
 ) -> None:
-    other = Bench(plane=bench.plane, namespace=f"{bench.namespace}-other", folder=tmp_path)
-    bench.plane.must("create", "namespace", other.namespace)
-    both = f"--namespaces={bench.namespace},{other.namespace}"
-    lease = f"--lease-namespace={other.namespace}"
-    with other.kubelet() as kubelet, bench.operator("both", both, lease) as operator:
+    with other.kubelet() as kubelet, operator_of_both(bench, other) as operator:
         bench.create(**SMALL, suspend=True)
         until(lambda: bench.condition("Suspended").get("status") == "True", what="the search is seen")
         with held_controllers(bench.plane):
