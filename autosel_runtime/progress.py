@@ -8,12 +8,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO, TypeVar
-
-T = TypeVar("T")
+from typing import Self, TextIO
 
 PROGRESS_FILE_VARIABLE = "AUTOSEL_PROGRESS_FILE"
 
@@ -92,14 +89,6 @@ class Progress:
             temporary = self._file.with_suffix(".tmp")
             temporary.write_text(json.dumps(state))
             temporary.replace(self._file)
-
-
-def track(items: Iterable[T], label: str, *, total: int | None = None, unit: str = "items") -> Iterator[T]:
-    """Yield ``items`` and report progress, one count for each."""
-    with Progress(label, total=total, unit=unit) as progress:
-        for item in items:
-            yield item
-            progress.advance()
 
 
 def format_seconds(seconds: float) -> str:
